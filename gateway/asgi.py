@@ -1,0 +1,56 @@
+"""The bridge from an exchange to the litestar application, for every route that is not relayed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from litestar.types import ASGIApp, Message
+
+from gateway.downstream import Exchange
+
+
+async def answer(app: ASGIApp, exchange: Exchange) -> None:
+    """Runs the application on a request that was read whole, and sends its answer whole: these are small."""
+    status = 500
+    headers: list[tuple[bytes, bytes]] = []
+    parts: list[bytes] = []
+    asked = False
+
+    async def receive() -> Any:
+        nonlocal asked
+        if asked:
+            await asyncio.get_running_loop().create_future()  # a client that leaves cancels this task
+        asked = True
+        return {"type": "http.request", "body": exchange.body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status, headers
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            headers = [(bytes(name).lower(), bytes(value)) for name, value in message["headers"]]
+        elif message["type"] == "http.response.body":
+            parts.append(message["body"])
+
+    await app(_scope(app, exchange), receive, send)
+    exchange.reply(status, headers, b"".join(parts))
+
+
+def _scope(app: ASGIApp, exchange: Exchange) -> Any:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.0" if exchange.http10 else "1.1",
+        "server": None,
+        "client": None,
+        "scheme": "http",
+        "method": exchange.method.decode("latin-1"),
+        "root_path": "",
+        "path": unquote_to_bytes(exchange.path).decode("utf-8", "replace"),
+        "raw_path": exchange.path,
+        "query_string": exchange.query,
+        "headers": exchange.headers,
+        "state": {},
+        "app": app,
+    }

@@ -1,0 +1,116 @@
+"""`yardstick serve`, `route` and `demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from gateway.cli.options import EXISTING_FILE, config_options, loaded_config
+from gateway.config import EndpointSettings
+from gateway.config_file import Flags
+from gateway.errors import ApiError
+from gateway.ports import PortUnavailable, ensure_free
+
+_SERVE_EXAMPLES = """\b
+Examples:
+  yardstick serve --endpoint codegeex4-all-9b=http://127.0.0.1:9001 \\
+                  --endpoint iquest-coder-v1-40b-loop-instruct=http://127.0.0.1:9002
+  yardstick serve --endpoint my-model=https://models.example/v1,key-env=MODEL_KEY
+  yardstick serve --config yardstick.yaml --port 8081
+  yardstick serve --config yardstick.yaml --host 0.0.0.0 --api-key-file keys
+"""
+
+_ROUTE_EXAMPLES = """\b
+Examples:
+  yardstick route --config yardstick.yaml request.json
+  echo '{"model": "auto", "messages": [{"role": "user", "content": "hi"}]}' |
+    yardstick route --endpoint codegeex4-all-9b=http://127.0.0.1:9001
+"""
+
+Endpoints = tuple[tuple[str, EndpointSettings], ...]
+
+
+@click.command(epilog=_SERVE_EXAMPLES)
+@config_options
+@click.option("--host", help="Address to listen on (default 127.0.0.1); others than loopback need --api-key-file.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8080); 0 picks a free one.")
+@click.option("--api-key-file", type=EXISTING_FILE, help="Clients' keys, hashed; `yardstick keys new` makes them.")
+def serve(
+    config_path: Path | None,
+    endpoints: Endpoints,
+    threshold: int | None,
+    host: str | None,
+    port: int | None,
+    api_key_file: Path | None,
+) -> None:
+    """Run the gateway in front of model servers that already run.
+
+    The same MODEL in several --endpoint makes one pool. With one model only, `auto` is that model.
+    """
+    key_file = str(api_key_file) if api_key_file else None
+    config = loaded_config(config_path, Flags(host, port, threshold, key_file, endpoints))
+    ensure_port(config.host, config.port)
+    from gateway.app import run
+
+    try:
+        run(config)
+    except ValueError as error:  # a tokenizer that cannot be used: only building the gateway finds out
+        raise click.ClickException(str(error)) from None
+
+
+@click.command(epilog=_ROUTE_EXAMPLES)
+@config_options
+@click.argument("body", type=click.File("rb"), default="-", metavar="[FILE|-]")
+def route(config_path: Path | None, endpoints: Endpoints, threshold: int | None, body: BinaryIO) -> None:
+    """Read a request body and print which model would answer it, and why, as one JSON object.
+
+    A body with `messages` is a chat completion, any other a completion.
+    """
+    config = loaded_config(config_path, Flags(threshold=threshold, endpoints=endpoints), to_serve=False)
+    request = body.read()
+    _require_json_object(request)
+    from gateway.app import decide_offline
+
+    try:
+        decision = asyncio.run(decide_offline(config, request))
+    except ApiError as error:
+        raise click.ClickException(error.message) from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps(decision))
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop after the table; exit 0 only if every row is as expected.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="The gateway's port.")
+def demo(once: bool, port: int) -> None:
+    """Two simulated model servers, the gateway, and a real mixed workload."""
+    ensure_port("127.0.0.1", port)
+    from gateway.demo import run
+
+    raise SystemExit(run(once, port))
+
+
+def ensure_port(host: str, port: int) -> None:
+    try:
+        ensure_free(host, port)
+    except PortUnavailable as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _require_json_object(request: bytes) -> None:
+    """Raises the error of a body that is no JSON object, with its position."""
+    try:
+        body = json.loads(request)
+    except json.JSONDecodeError as error:
+        hint = "; it is empty" if not request.strip() else ""
+        message = f"the request body is not JSON: {error.msg}, line {error.lineno} column {error.colno}{hint}"
+        raise click.ClickException(message) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise click.ClickException("the request body is not JSON in UTF-8") from None
+    if not isinstance(body, dict):
+        raise click.ClickException("the request body has to be a JSON object with `model` and `messages` or `prompt`")

@@ -1,0 +1,148 @@
+"""From a YAML file and command line flags to a Config, or to a list of everything that is wrong, with positions."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.config import Config, EndpointSettings
+from gateway.config_document import ConfigError, Document, Problem
+from gateway.config_problems import SettingPath, binding, findings, is_tokenizer_path
+from gateway.config_schema import schema_problems, settings_in
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says; it overrides the file. ``endpoints`` are (model, endpoint)."""
+
+    host: str | None = None
+    port: int | None = None
+    threshold: int | None = None
+    api_key_file: str | None = None
+    endpoints: tuple[tuple[str, EndpointSettings], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    config: Config
+    warnings: tuple[Problem, ...]
+
+
+def load(path: Path | None, flags: Flags, *, to_serve: bool = True) -> Loaded:
+    """The configuration of a file, of flags, or of both. Raises ConfigError with everything that is wrong.
+
+    ``to_serve`` also refuses an address that may not be bound.
+    """
+    document = Document.read(path) if path is not None else Document()
+    data = _with_absolute_paths(_without_empty_sections(document.data), path)
+    data = _with_routing_of_one_pool(_with_flags(data, flags, document.overridden))
+    problems = list(document.duplicates())
+    config: Config | None
+    try:
+        config = _validated(data)
+    except ValidationError as error:
+        problems += schema_problems(document, error)
+        config = _ignoring_unknown_keys(data, error)
+    if config is not None:
+        problems += [document.problem(finding) for finding in findings(config)]
+        problems += [document.problem(finding) for finding in binding(config)] if to_serve else []
+    problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+    if config is None or any(problem.severity == "error" for problem in problems):
+        raise ConfigError(problems)
+    return Loaded(config, tuple(problems))
+
+
+def _validated(data: Mapping[str, Any]) -> Config:
+    # By way of JSON: in pydantic's strict mode `port: true` and `port: "8080"` are errors, and only JSON's lists may
+    # still become tuples.
+    return Config.model_validate_json(json.dumps(data, default=str), strict=True)
+
+
+def _without_empty_sections(data: dict[str, Any]) -> dict[str, Any]:
+    """`limits:` with nothing (or comments only) below it means its defaults."""
+    sections = {name for name, field in Config.model_fields.items() if settings_in(field.annotation)} | {"aliases"}
+    return {key: value for key, value in data.items() if value is not None or key not in sections}
+
+
+def _with_absolute_paths(data: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Paths in a file are relative to that file, so that it means the same wherever it is used from."""
+    if path is None:
+        return data
+    folder = path.resolve().parent
+    if isinstance(data.get("api_key_file"), str):
+        data = data | {"api_key_file": str(folder / Path(data["api_key_file"]).expanduser())}
+    if not isinstance(data.get("pools"), list):
+        return data
+
+    def moved(pool: Any) -> Any:
+        if not isinstance(pool, dict):
+            return pool
+        tokenizer = pool.get("tokenizer")
+        if not isinstance(tokenizer, str) or not is_tokenizer_path(tokenizer):
+            return pool
+        return pool | {"tokenizer": str(folder / Path(tokenizer).expanduser())}
+
+    return data | {"pools": [moved(pool) for pool in data["pools"]]}
+
+
+def _with_flags(data: dict[str, Any], flags: Flags, overridden: dict[SettingPath, str]) -> dict[str, Any]:
+    """The settings as the flags change them; notes in ``overridden`` which setting comes from which flag."""
+    data = copy.deepcopy(data)
+    for name in ("host", "port", "api_key_file"):
+        value = getattr(flags, name)
+        if value is not None:
+            data[name] = value
+            overridden[(name,)] = "--" + name.replace("_", "-")
+    if flags.threshold is not None and isinstance(data.setdefault("routing", {}), dict):
+        data["routing"] = data["routing"] | {"threshold": flags.threshold}
+        overridden[("routing", "threshold")] = "--threshold"
+    if flags.endpoints:
+        pools = data.setdefault("pools", [])
+        if isinstance(pools, list):
+            _place_endpoints(pools, flags, overridden)
+    return data
+
+
+def _place_endpoints(pools: list[Any], flags: Flags, overridden: dict[SettingPath, str]) -> None:
+    """The flags' endpoints replace those of the same model's pool; a model that has no pool yet gets one."""
+    endpoints: dict[str, list[dict[str, Any]]] = {}
+    for model, endpoint in flags.endpoints:
+        endpoints.setdefault(model, []).append(endpoint.model_dump(exclude_none=True))
+    for index, pool in enumerate(pools):
+        if isinstance(pool, dict) and pool.get("model") in endpoints:
+            pools[index] = pool | {"endpoints": endpoints.pop(pool["model"])}
+            overridden[("pools", index, "endpoints")] = "--endpoint"
+    for model, listed in endpoints.items():
+        overridden[("pools", len(pools))] = "--endpoint"
+        pools.append({"model": model, "endpoints": listed})
+
+
+def _with_routing_of_one_pool(data: dict[str, Any]) -> dict[str, Any]:
+    """With a single pool there is nothing to choose: ``auto`` is that model, whatever the length."""
+    pools, routing = data.get("pools"), data.get("routing", {})
+    if not (isinstance(pools, list) and len(pools) == 1 and isinstance(pools[0], dict) and isinstance(routing, dict)):
+        return data
+    model = pools[0].get("model")
+    return data | {"routing": {"short": model, "long": model} | routing} if isinstance(model, str) else data
+
+
+def _ignoring_unknown_keys(data: dict[str, Any], error: ValidationError) -> Config | None:
+    """The configuration without its unknown keys, to look at the rest of it too; None if more is wrong."""
+    data = copy.deepcopy(data)
+    for detail in error.errors(include_url=False):
+        if detail["type"] != "extra_forbidden":
+            return None
+        parent: Any = data
+        for part in detail["loc"][:-1]:
+            parent = parent[part]
+        parent.pop(detail["loc"][-1], None)
+    try:
+        return _validated(data)
+    except ValidationError:
+        return None

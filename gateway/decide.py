@@ -1,0 +1,96 @@
+"""From a request to the pool that answers it: aliases, the length rule, and counting where the rule asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway.config import Config
+from gateway.errors import ApiError, bad_request
+from gateway.pools import Pool
+from gateway.request import Request
+from routing.length import Count, Counted, Decision, PoolFacts, Rule, TooLong, check, choose
+
+AUTO = "auto"
+_AT_MOST = 4  # windows up to which a prompt that is too long is counted, to say by how much
+
+
+class Decider:
+    """Decides for `auto` by length; takes a named model at its word, if the prompt fits its window."""
+
+    def __init__(self, config: Config, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
+        self._aliases = config.aliases
+        self._short = pools[config.routing.short]
+        self._long = pools[config.routing.long]
+        self._reserve = config.routing.reserve_output
+        self.rule = Rule(threshold=config.routing.threshold, exact=config.routing.exact)
+
+    async def decide(self, request: Request) -> Decision:
+        """Raises the 404 of an unknown model and the 400 of a prompt that does not fit."""
+        name = self._aliases.get(request.model, request.model)
+        ask = request.asked = request.ask(self._reserve)
+        if name == AUTO:
+            if ask.tokens is not None:
+                raise bad_request(
+                    "Token ids belong to one model's vocabulary: name the model instead of `auto`.", param="prompt"
+                )
+            if self._short is not self._long:
+                short, long = self._short.facts, self._long.facts
+                return await self._settle(request, lambda counts: choose(ask, self.rule, short, long, counts))
+            name = self._short.name
+        pool = self._pools.get(name)
+        if pool is None:
+            raise self.unknown_model(request.model)
+        facts: PoolFacts = pool.facts
+        return await self._settle(request, lambda counts: check(ask, self.rule, facts, counts))
+
+    async def _settle(
+        self, request: Request, rule: Callable[[Mapping[str, Counted]], Decision | Count | TooLong]
+    ) -> Decision:
+        """Counts what the rule asks for until it has decided; most requests need no count."""
+        counts: dict[str, Counted] = {}
+        while isinstance(outcome := rule(counts), Count):
+            counts[outcome.model] = await self.count(request, outcome)
+        if isinstance(outcome, TooLong):
+            raise await self._too_long(request, outcome, counts.get(outcome.model))
+        return outcome
+
+    async def overflow(self, request: Request, pool: Pool, message: str) -> ApiError:
+        """The model server found the prompt too long, which it is where we only estimated: say by how much."""
+        ask = request.ask(self._reserve)
+        seen = await self.count(request, Count(pool.name, _AT_MOST * pool.window))
+        if seen.estimated:
+            return bad_request(message, param=request.route.prompt_field, code="context_length_exceeded")
+        return _too_long(request, TooLong(pool.name, pool.window, seen.tokens, ask.output), seen)
+
+    async def _too_long(self, request: Request, found: TooLong, counted: Counted | None) -> ApiError:
+        if counted is not None and not counted.complete:
+            counted = await self.count(request, Count(found.model, _AT_MOST * found.window))
+            found = found._replace(tokens=counted.tokens)
+        return _too_long(request, found, counted)
+
+    async def count(self, request: Request, wanted: Count) -> Counted:
+        return await self._pools[wanted.model].tokens.count(request.route.value, request.body.raws, wanted)
+
+    def unknown_model(self, name: str) -> ApiError:
+        known = ", ".join([AUTO, *self._pools, *self._aliases])
+        return ApiError(
+            404,
+            f"The model {name!r} does not exist here. There are: {known}. To make it an alias, add to the config: "
+            f"`aliases: {{{name!r}: {AUTO}}}`.",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _too_long(request: Request, found: TooLong, counted: Counted | None) -> ApiError:
+    """OpenAI's error for an overflow, with both numbers; clients cut their history when they see its code."""
+    tokens, output = found.tokens, found.output
+    floor = "at least " if counted is not None and not counted.complete else ""
+    return bad_request(
+        f"This model's maximum context length is {found.window} tokens. However, you requested {floor}"
+        f"{tokens + output} tokens ({tokens} in the prompt, {output} for the completion) of {found.model}. "
+        "Please shorten the prompt or the completion.",
+        param=request.route.prompt_field,
+        code="context_length_exceeded",
+    )

@@ -1,0 +1,426 @@
+"""The client's side: HTTP/1.1 as a server, for every route.
+
+One protocol instance a connection, one `Exchange` a request. The whole request is read before anything is decided, so
+limits and slow clients are dealt with here, for the model routes and the others alike. A client that leaves, even half
+(it closes its sending side), cancels the task of its request: that is what reaches the model server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import httptools
+
+from gateway.body import too_large
+from gateway.clock import Clock
+from gateway.config import LimitSettings, TimeoutSettings
+from gateway.errors import ApiError
+
+STATUS_LINE = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+QUEUED_REQUESTS = 32  # pipelined behind the one being answered; more than any client sends
+LINGER = 2.0  # seconds in which a refused client may read its answer
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Watcher(Protocol):
+    """What a running exchange wants to be told. ``tick`` comes every quarter of a second."""
+
+    def tick(self, now: float) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Server(Protocol):
+    """What a connection needs of its server."""
+
+    clock: Clock
+    limits: LimitSettings
+    timeouts: TimeoutSettings
+    connections: set[Any]
+
+    def admit(self, exchange: Exchange) -> None:
+        """Looks at a request's head before its body is read; raises an `ApiError` to refuse it."""
+
+    def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
+
+    def refused(self, exchange: Exchange, error: ApiError) -> None:
+        """Takes note of a request that was answered without being read to its end."""
+
+
+class Exchange:
+    """One request and its answer. ``path`` has no query; header names are lower case."""
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "body",
+        "connection",
+        "fields",
+        "finished",
+        "headers",
+        "http10",
+        "keep_alive",
+        "key_name",
+        "length",
+        "method",
+        "path",
+        "query",
+        "request_id",
+        "started",
+        "status",
+        "watcher",
+    )
+
+    def __init__(self, connection: Connection, method: bytes, target: bytes, headers: Headers) -> None:
+        self.connection = connection
+        self.method = method
+        self.path, _, self.query = target.partition(b"?")
+        self.headers = headers
+        self.fields = dict(headers)  # of headers sent twice the last
+        self.body = b""
+        self.http10 = False
+        self.keep_alive = True
+        self.length = 0
+        self.request_id = b""
+        self.key_name = ""
+        self.started = self.finished = self._chunked = False
+        self.status = 0
+        self._head: bytes | None = None
+        self.watcher: Watcher | None = None
+
+    def start(self, status: int, lines: bytes, length: int | None) -> None:
+        """Begins the answer. ``lines`` are complete header lines; ``length`` is that of the body, None if unknown.
+
+        The head is sent with the first piece of the body, or by `flush`.
+        """
+        self.started = True
+        self.status = status
+        if length is not None:
+            framing = b"content-length: %d\r\n" % length
+        elif self.http10:
+            framing = b""
+            self.keep_alive = False
+        else:
+            framing = b"transfer-encoding: chunked\r\n"
+            self._chunked = True
+        if not self.keep_alive:
+            framing += b"connection: close\r\n"
+        elif self.http10:
+            framing += b"connection: keep-alive\r\n"
+        self._head = b"%b%b%b\r\n" % (STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status, lines, framing)
+
+    def write(self, data: bytes) -> None:
+        """Sends a piece of the body; an empty piece sends nothing."""
+        if not data:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head is not None:
+            data = self._head + data
+            self._head = None
+        self.connection.transport.write(data)
+
+    def flush(self) -> None:
+        if self._head is not None:
+            self.connection.transport.write(self._head)
+            self._head = None
+
+    def finish(self, last: bytes = b"") -> None:
+        """Ends the body, with a last piece if there is one, and gives the connection to the next request."""
+        if self._chunked:
+            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+        if self._head is not None:
+            last = self._head + last
+            self._head = None
+        if last:
+            self.connection.transport.write(last)
+        self.finished = True
+        self.connection.exchange_over(self)
+
+    def reset(self) -> None:
+        """Breaks the connection off: the client must not take what it has for a whole answer."""
+        self.finished = True
+        self.keep_alive = False
+        self.connection.transport.abort()
+
+    def fault(self) -> None:
+        """Our own mistake: a 500 where that can still be said, else a reset."""
+        if self.finished:
+            return
+        if self.started:
+            self.reset()
+        else:
+            self.reply_error(ApiError(500, "The gateway failed; its log has the reason.", code="internal_error"))
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] != b"content-length"])
+        if self.request_id:
+            lines += b"x-request-id: %b\r\n" % self.request_id
+        self.start(status, lines, len(body))
+        self.finish(b"" if self.method == b"HEAD" else body)
+
+    def reply_error(self, error: ApiError) -> None:
+        if error.close:
+            self.keep_alive = False
+        self.reply(error.status, error.headers(), error.body())
+
+
+class Connection(asyncio.Protocol):
+    """One client connection. Requests that were sent ahead (pipelined) wait their turn; reading never stops for them,
+    because only a read shows that the client has left."""
+
+    __slots__ = (
+        "_body",
+        "_closing",
+        "_exchange",
+        "_header_bytes",
+        "_headers",
+        "_lingering",
+        "_loop",
+        "_parser",
+        "_paused_since",
+        "_phase",
+        "_queue",
+        "_received",
+        "_server",
+        "_since",
+        "_target",
+        "_task",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()  # asking for it costs a system call each time
+        self._parser: Any = None
+        self._queue: collections.deque[Exchange] = collections.deque()
+        self._exchange: Exchange | None = None  # the one being answered
+        self._received: Exchange | None = None  # the one being read
+        self._task: asyncio.Task[None] | None = None
+        self._headers: Headers = []
+        self._body: list[bytes] = []
+        self._target = b""
+        self._header_bytes = 0
+        self._phase = "idle"  # of reading: idle, header, body
+        self._since = server.clock.now
+        self._paused_since: float | None = None
+        self._closing = False
+        self._lingering = False
+
+    # -- the transport's calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        server = self._server
+        server.connections.add(self)
+        transport.set_write_buffer_limits(high=server.limits.stream_buffer_bytes)  # type: ignore[attr-defined]
+        self._parser = httptools.HttpRequestParser(self)
+        if len(server.connections) > server.limits.connections:
+            self._refuse(ApiError(503, "Too many open connections.", code="too_many_connections", retry_after=1))
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._phase == "body":
+            self._since = self._server.clock.now
+        self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._phase == "header" and self._header_bytes > self._server.limits.header_bytes:
+                self._refuse(self._header_too_large())
+        except httptools.HttpParserUpgrade:
+            # An offer (h2c, websocket) may be ignored; whatever follows on this connection is no longer HTTP/1.1.
+            self._closing = True
+            if self._exchange is None:
+                self._refuse(ApiError(400, "This server does not upgrade connections.", code="invalid_request"))
+            else:
+                self._exchange.keep_alive = False
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__ or error.__cause__
+            if not isinstance(cause, ApiError):
+                raise
+            self._refuse(cause)
+        except httptools.HttpParserError as error:
+            self._refuse(ApiError(400, f"The request is not valid HTTP/1.1: {error}.", code="invalid_http"))
+
+    def eof_received(self) -> None:
+        """A half-closed client counts as gone: it can't be told from one that left."""
+        self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._leave()
+        self._parser = None
+
+    def pause_writing(self) -> None:
+        self._paused_since = self._server.clock.now
+        if self._exchange is not None and self._exchange.watcher is not None:
+            self._exchange.watcher.pause()
+
+    def resume_writing(self) -> None:
+        self._paused_since = None
+        if self._exchange is not None and self._exchange.watcher is not None:
+            self._exchange.watcher.resume()
+
+    # -- the parser's calls ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._phase = "header"
+        self._since = self._server.clock.now
+        self._headers = []
+        self._target = b""
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        exchange = Exchange(self, parser.get_method(), self._target, self._headers)
+        exchange.http10 = parser.get_http_version() == "1.0"
+        exchange.keep_alive = parser.should_keep_alive()
+        self._received = exchange
+        self._phase = "body"
+        self._since = self._server.clock.now
+        limit = self._server.limits.header_bytes
+        if self._header_bytes > limit and sum(len(name) + len(value) for name, value in self._headers) > limit:
+            raise self._header_too_large()
+        fields = exchange.fields
+        length = fields.get(b"content-length")
+        if length is not None and int(length) > self._server.limits.body_bytes:
+            raise too_large(self._server.limits.body_bytes)
+        self._server.admit(exchange)
+        if (
+            b"expect" in fields
+            and fields[b"expect"].lower() == b"100-continue"
+            and not exchange.http10
+            and self._exchange is None
+        ):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        exchange = self._received
+        assert exchange is not None
+        exchange.length += len(data)
+        if exchange.length > self._server.limits.body_bytes:
+            raise too_large(self._server.limits.body_bytes)
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        exchange = self._received
+        assert exchange is not None
+        body = self._body
+        exchange.body = body[0] if len(body) == 1 else b"".join(body)
+        self._body = []
+        self._received = None
+        self._phase = "idle"
+        self._header_bytes = 0
+        if self._exchange is None:
+            self._begin(exchange)
+        elif len(self._queue) < QUEUED_REQUESTS and self._queued_bytes() <= self._server.limits.body_bytes:
+            self._queue.append(exchange)
+        else:
+            self._closing = True  # answered up to here, then closed: the client sends the rest again
+
+    # -- the requests ---------------------------------------------------------------------------------------------
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._task = self._loop.create_task(self._server.answer(exchange))
+
+    def exchange_over(self, exchange: Exchange) -> None:
+        """Called by the exchange when its answer is complete."""
+        if self._exchange is not exchange:
+            return
+        self._exchange = None
+        self._task = None
+        self._since = self._server.clock.now
+        if not exchange.keep_alive or (self._closing and not self._queue):
+            self._closing = True
+            self._queue.clear()
+            self.transport.close()
+        elif self._queue:
+            self._begin(self._queue.popleft())
+
+    def shutdown(self) -> None:
+        """No more requests: closes now if idle, else after the answer that is under way."""
+        if self._exchange is None:
+            self._closing = True
+            self.transport.close()
+        else:
+            self._exchange.keep_alive = False
+
+    def tick(self, now: float) -> None:
+        """Ends what waited too long. What the model server owes is the exchange's watcher's business."""
+        timeouts = self._server.timeouts
+        if self._paused_since is not None and now - self._paused_since > timeouts.write_stall:
+            self.transport.abort()
+        elif self._exchange is not None:
+            if self._exchange.watcher is not None:
+                self._exchange.watcher.tick(now)
+        elif self._closing:
+            if now - self._since > (LINGER if self._lingering else timeouts.write_stall):
+                self.transport.abort()
+        elif self._phase == "header" and now - self._since > timeouts.header:
+            self._refuse(ApiError(408, f"The request's head took longer than {timeouts.header:g} s.", code="timeout"))
+        elif self._phase == "body" and now - self._since > timeouts.body_idle:
+            self._refuse(ApiError(408, f"No byte of the body came for {timeouts.body_idle:g} s.", code="timeout"))
+        elif self._phase == "idle" and now - self._since > timeouts.keep_alive:
+            self._closing = True
+            self.transport.close()
+
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def _queued_bytes(self) -> int:
+        return sum(exchange.length for exchange in self._queue)
+
+    def _header_too_large(self) -> ApiError:
+        limit = self._server.limits.header_bytes
+        return ApiError(431, f"The request's header is larger than {limit:,} bytes.", code="header_too_large")
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answers what can't be read to its end, unless an earlier answer is under way, and closes.
+
+        The sending side is closed first and what still comes is thrown away for a while: closing at once would reset
+        the connection, and the client would lose the answer that tells it why.
+        """
+        self._closing = True
+        self._queue.clear()
+        self._since = self._server.clock.now
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+            return
+        exchange = self._received or Exchange(self, b"", b"", [])
+        self._received = None
+        exchange.keep_alive = False
+        exchange.reply_error(error)
+        self._server.refused(exchange, error)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._lingering = True
+
+    def _leave(self) -> None:
+        self._closing = True
+        self._queue.clear()
+        task, self._task, self._exchange = self._task, None, None
+        if task is not None:
+            task.cancel()
+
+
+def connection_factory(server: Server) -> Callable[..., Connection]:
+    """For uvicorn, which passes its own arguments to the protocol that it serves with."""
+
+    def connect(**_: Any) -> Connection:
+        return Connection(server)
+
+    return connect

@@ -1,0 +1,222 @@
+"""From one attempt's answer to the client: bytes as they come, whole frames of a stream, nothing parsed.
+
+A `Relay` is pushed by both transports and owns what can go wrong between them: the deadlines of an attempt, a client
+that reads slowly (the model server's side is paused), a model server that breaks off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.config import TimeoutSettings
+from gateway.downstream import Exchange
+from gateway.errors import ApiError
+from gateway.upstream import Broken, UpstreamConnection
+
+LARGEST_FRAME = 16 * 1024 * 1024  # a stream that holds back more without a blank line is no event stream
+KEEP_ALIVE = b": keep-alive\n\n"
+_BLANK_LINES = (b"\n\n", b"\n\r\n")
+
+_prompt_tokens = re.compile(rb'"prompt_tokens":\s*(\d{1,9})').search
+_completion_tokens = re.compile(rb'"completion_tokens":\s*(\d{1,9})').search
+# A frame that carries usage and no choice: what `include_usage` adds.
+_usage_frame = re.compile(rb'data: ?\{[^\n]*"choices":\s*\[\],[^\n]*"usage":\s*\{[^\n]*\r?\n\r?\n')
+_null_usage = re.compile(rb',"usage":\s*null(?=[,}])')
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the relay saw. Times are the timer's; token counts the model server's, None if it gave none."""
+
+    first_byte_at: float = 0.0
+    chunks: int = 0
+    bytes: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str = ""
+
+
+class Relay:
+    """One answer on its way. ``first_byte_seconds`` is this prompt's patience, longer for a longer prompt."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        clock: Clock,
+        timeouts: TimeoutSettings,
+        timer: Callable[[], float],
+        first_byte_seconds: float,
+        hide_usage: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._connection: UpstreamConnection | None = None
+        self._clock = clock
+        self._timeouts = timeouts
+        self._timer = timer
+        self._began = clock.now
+        self._first_byte_seconds = first_byte_seconds
+        self._hide_usage = hide_usage
+        self._streaming = False
+        self._paused = False
+        self._tail = b""
+        self._before = self._last = b""  # the newest two pieces: usage comes at the end
+        self._spoke = clock.now
+        self._over: asyncio.Future[None] | None = None
+        self.outcome = Outcome()
+        exchange.watcher = self
+
+    # -- the story ------------------------------------------------------------------------------------------------
+
+    def watch(self, connection: UpstreamConnection) -> None:
+        """From now on the deadlines are this connection's."""
+        self._connection = connection
+        self._began = self._clock.now
+
+    async def run(self, status: int, lines: bytes, *, stream: bool) -> Outcome:
+        """Sends the head and then the body to its end. A broken answer ends as the client can see, and in `outcome`."""
+        exchange, connection = self._exchange, self._connection
+        assert connection is not None
+        if connection.complete and not stream:
+            body = connection.take()
+            self._note(body)
+            exchange.start(status, lines, len(body))
+            exchange.finish(body)
+        else:
+            self._streaming = stream
+            exchange.start(status, lines, None if stream else connection.length)
+            connection.deliver_to(self)
+            exchange.flush()
+            if not exchange.finished:
+                self._over = asyncio.get_running_loop().create_future()
+                await self._over
+        exchange.watcher = None
+        self._read_usage()
+        return self.outcome
+
+    # -- pushed by the model server's side ------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        if self._streaming:
+            data = self._whole_frames(data)
+            if not data:
+                return
+            if self._hide_usage and b'"usage"' in data:
+                data = self._without_usage(data)
+        self._note(data)
+        self._exchange.write(data)
+
+    def end(self, error: Exception | None) -> None:
+        if error is None and not self._tail:
+            self._exchange.finish()
+        elif self._streaming:
+            self._end_broken_stream(error or Broken("the stream ended inside a frame"))
+        else:
+            self.outcome.error = _code(error)
+            self._exchange.reset()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    # -- pushed by the client's side ------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._connection is not None and not self._connection.closed:
+            self._connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._connection is not None and not self._connection.closed:
+            self._connection.since = self._clock.now
+            self._connection.transport.resume_reading()
+
+    def tick(self, now: float) -> None:
+        timeouts = self._timeouts
+        connection = self._connection
+        if connection is None:
+            return
+        if now - self._began > timeouts.total:
+            connection.fail(_timed_out("total_timeout", f"The answer was not complete within {timeouts.total:g} s."))
+        elif not connection.status:
+            if now - self._began > self._first_byte_seconds:
+                seconds = f"{self._first_byte_seconds:.0f} s"
+                connection.fail(_timed_out("first_byte_timeout", f"The model server gave no answer within {seconds}."))
+        elif self._paused:
+            return
+        elif now - connection.since > timeouts.between_chunks:
+            quiet = f"The model server sent nothing for {timeouts.between_chunks:g} s."
+            connection.fail(_timed_out("chunk_timeout", quiet))
+        elif self._streaming and now - max(connection.since, self._spoke) > timeouts.stream_keep_alive:
+            self._spoke = now
+            self._exchange.write(KEEP_ALIVE)
+
+    # -- details --------------------------------------------------------------------------------------------------
+
+    def _whole_frames(self, data: bytes) -> bytes:
+        """What ends with a blank line; the rest is held back until its own comes."""
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        if data.endswith(_BLANK_LINES):
+            return data
+        cut = max(
+            data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0, data.rfind(b"\n\r\n") + 3 if b"\n\r\n" in data else 0
+        )
+        self._tail = data[cut:]
+        if len(self._tail) > LARGEST_FRAME:
+            self._tail = b""
+            if self._connection is not None:
+                self._connection.fail(Broken("the model server sent a frame without end"))
+            return b""
+        return data[:cut]
+
+    def _without_usage(self, data: bytes) -> bytes:
+        """Takes out what `include_usage` brought: the client did not ask for it."""
+        frame = _usage_frame.search(data)
+        if frame is not None:
+            self._count_tokens(frame[0])
+            data = data[: frame.start()] + data[frame.end() :]
+        return _null_usage.sub(b"", data)
+
+    def _note(self, data: bytes) -> None:
+        outcome = self.outcome
+        if not outcome.bytes:
+            outcome.first_byte_at = self._timer()
+        outcome.bytes += len(data)
+        outcome.chunks += 1
+        self._before, self._last = self._last, data
+
+    def _read_usage(self) -> None:
+        if self.outcome.prompt_tokens is not None:
+            return
+        tail = self._last[-2048:]
+        if b'"usage"' not in tail:
+            tail = self._before[-2048:]
+        at = tail.rfind(b'"usage"')
+        if at >= 0:
+            self._count_tokens(tail[at:])
+
+    def _count_tokens(self, usage: bytes) -> None:
+        if prompt := _prompt_tokens(usage):
+            self.outcome.prompt_tokens = int(prompt[1])
+        if completion := _completion_tokens(usage):
+            self.outcome.completion_tokens = int(completion[1])
+
+    def _end_broken_stream(self, error: Exception) -> None:
+        """One whole error event, then the end, without [DONE]: a client must not take the stream for complete."""
+        self.outcome.error = _code(error)
+        self._tail = b""
+        told = error if isinstance(error, ApiError) else ApiError(502, f"{error}.".capitalize(), code="upstream_broken")
+        self._exchange.keep_alive = False
+        self._exchange.finish(b"data: " + told.body() + b"\n\n")
+
+
+def _timed_out(code: str, message: str) -> ApiError:
+    return ApiError(504, message, code=code)
+
+
+def _code(error: Exception | None) -> str:
+    return error.code if isinstance(error, ApiError) else "upstream_broken"

@@ -1,0 +1,50 @@
+"""One JSON line a request, written by a thread: a full pipe must never stop the event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+
+_WAITING = 64  # batches; a batch is what came in one tick, so this is about 16 s of lines
+
+
+class LineLog:
+    """Collects lines and hands them to a writer thread at each `flush`. Drops, and counts, what nobody reads."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: list[bytes] = []
+        self._batches: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def append(self, line: bytes) -> None:
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        try:
+            self._batches.put_nowait(b"\n".join(lines) + b"\n")
+        except queue.Full:
+            self.dropped += len(lines)
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Writes what is left, but does not wait longer than this for a reader."""
+        self.flush()
+        with contextlib.suppress(queue.Full):
+            self._batches.put_nowait(None)
+        self._thread.join(seconds)
+
+    def _write(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            view = memoryview(batch)
+            try:
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError:  # nobody is there to read: the gateway goes on
+                self.dropped += batch.count(b"\n")

@@ -1,0 +1,38 @@
+"""The names of all metrics, with help and labels: one registry, so that nothing is spelled twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# A prompt of 128K tokens takes its model server from seconds to minutes until the first chunk.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+REQUESTS = Name(
+    "yardstick_requests",
+    "Requests that ended, by route, model that answered (empty: none was chosen) and outcome",
+    ("route", "model", "outcome"),
+)
+DECISIONS = Name(
+    "yardstick_decisions",
+    "Requests by the model chosen, how the prompt was measured and why",
+    ("model", "method", "reason"),
+)
+PROMPT_TOKENS = Name("yardstick_prompt_tokens", "Prompt tokens, as the model servers report them", ("model",))
+OUTPUT_TOKENS = Name("yardstick_output_tokens", "Output tokens, as the model servers report them", ("model",))
+RELAYED_BYTES = Name("yardstick_relayed_bytes", "Bytes of answers sent to clients", ("model",))
+FIRST_CHUNK = Name(
+    "yardstick_time_to_first_chunk_seconds", "From the request's last byte to the first output chunk", ("model",)
+)
+DURATION = Name("yardstick_request_seconds", "From the request's last byte to the answer's last", ("model",))
+IN_FLIGHT = Name("yardstick_in_flight", "Attempts that were sent and have not ended", ("model", "endpoint"))
+ENDPOINT_UP = Name("yardstick_endpoint_up", "1 if the endpoint answered when last asked", ("model", "endpoint"))
+OPEN_CONNECTIONS = Name("yardstick_open_connections", "Client connections")
+LOG_LINES_DROPPED = Name("yardstick_log_lines_dropped", "Log lines thrown away because nobody read them fast enough")

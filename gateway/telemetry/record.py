@@ -1,0 +1,245 @@
+"""What is kept of a request: metrics and one log line. Never its prompt, its answer or its key."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from gateway.telemetry import names
+from gateway.telemetry.log import LineLog
+from routing.length import Decision
+
+
+class Asked(Protocol):
+    """The part of an exchange that is recorded."""
+
+    request_id: bytes
+    key_name: str
+
+
+class Relayed(Protocol):
+    first_byte_at: float
+    chunks: int
+    bytes: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    error: str
+
+
+class _ModelMetrics:
+    """One model's metrics, their labels resolved once: looking labels up costs more than counting."""
+
+    __slots__ = ("bytes", "duration", "first_chunk", "output_tokens", "prompt_tokens")
+
+    def __init__(self, recorder: Recorder, model: str) -> None:
+        self.bytes = recorder.relayed_bytes.labels(model)
+        self.duration = recorder.duration.labels(model)
+        self.first_chunk = recorder.first_chunk.labels(model)
+        self.output_tokens = recorder.output_tokens.labels(model)
+        self.prompt_tokens = recorder.prompt_tokens.labels(model)
+
+
+class Recorder:
+    """Makes a `Record` for each request. ``timer`` measures, ``wall`` is the time of day, both in seconds."""
+
+    def __init__(
+        self, registry: CollectorRegistry, timer: Callable[[], float], wall: Callable[[], float], log: LineLog | None
+    ) -> None:
+        self.timer = timer
+        self._wall = wall
+        self.log = log
+        self.requests = _counter(names.REQUESTS, registry)
+        self.decisions = _counter(names.DECISIONS, registry)
+        self.prompt_tokens = _counter(names.PROMPT_TOKENS, registry)
+        self.output_tokens = _counter(names.OUTPUT_TOKENS, registry)
+        self.relayed_bytes = _counter(names.RELAYED_BYTES, registry)
+        self.first_chunk = _histogram(names.FIRST_CHUNK, registry)
+        self.duration = _histogram(names.DURATION, registry)
+        self._models: dict[str, _ModelMetrics] = {}
+        self._outcomes: dict[tuple[str, str, str], Counter] = {}
+        self._decided: dict[tuple[str, str, str], Counter] = {}
+        self._second = 0
+        self._stamp = ""
+
+    def begin(self, exchange: Asked, route: str) -> Record:
+        return Record(self, exchange, route)
+
+    def model(self, name: str) -> _ModelMetrics:
+        metrics = self._models.get(name)
+        if metrics is None:
+            metrics = self._models[name] = _ModelMetrics(self, name)
+        return metrics
+
+    def outcome(self, route: str, model: str, outcome: str) -> Counter:
+        key = (route, model, outcome)
+        child = self._outcomes.get(key)
+        if child is None:
+            child = self._outcomes[key] = self.requests.labels(*key)
+        return child
+
+    def decision(self, decision: Decision) -> Counter:
+        key = (decision.model, decision.method, decision.reason)
+        child = self._decided.get(key)
+        if child is None:
+            child = self._decided[key] = self.decisions.labels(*key)
+        return child
+
+    def stamp(self) -> str:
+        """The time of day in UTC; formatted anew once a second, for formatting costs more than the rest of a line."""
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+    def log_fault(self, exchange: Asked, error: BaseException) -> None:
+        """Where our own mistake happened: the frames, without values, which might hold a prompt."""
+        if self.log is None:
+            return
+        frames = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        line = {"request_id": exchange.request_id.decode(), "fault": type(error).__name__, "frames": frames}
+        self.log.append(msgspec.json.encode(line))
+
+
+class Record:
+    """One request, from its last byte to the end of its answer. `end` must be called once."""
+
+    __slots__ = ("_began", "_decision", "_exchange", "_outcome", "_problem", "_recorder", "_relayed", "_route")
+
+    def __init__(self, recorder: Recorder, exchange: Asked, route: str) -> None:
+        self._recorder = recorder
+        self._exchange = exchange
+        self._route = route
+        self._began = recorder.timer()
+        self._decision: Decision | None = None
+        self._relayed: Relayed | None = None
+        self._problem = ""
+        self._outcome = ""
+
+    def decided(self, decision: Decision) -> None:
+        self._decision = decision
+        self._recorder.decision(decision).inc()
+
+    def relayed(self, relayed: Relayed) -> None:
+        self._relayed = relayed
+        self._problem = relayed.error
+
+    def failed(self, code: str) -> None:
+        self._problem = code
+
+    def cancelled(self) -> None:
+        self._outcome = "cancelled"
+
+    def end(self, status: int) -> None:
+        """``status``: what the client was told, 0 if nothing."""
+        recorder, decision, relayed = self._recorder, self._decision, self._relayed
+        ended = recorder.timer()
+        model = decision.model if decision is not None else ""
+        outcome = self._outcome or _outcome(status, self._problem)
+        recorder.outcome(self._route, model, outcome).inc()
+        if decision is not None and relayed is not None and relayed.bytes:
+            metrics = recorder.model(model)
+            metrics.bytes.inc(relayed.bytes)
+            metrics.first_chunk.observe(relayed.first_byte_at - self._began)
+            metrics.duration.observe(ended - self._began)
+            if relayed.prompt_tokens is not None:
+                metrics.prompt_tokens.inc(relayed.prompt_tokens)
+            if relayed.completion_tokens is not None:
+                metrics.output_tokens.inc(relayed.completion_tokens)
+        if recorder.log is not None:
+            recorder.log.append(self._line(status, outcome, ended))
+
+    def _line(self, status: int, outcome: str, ended: float) -> bytes:
+        exchange, decision, relayed = self._exchange, self._decision, self._relayed
+        line = _Line(
+            self._recorder.stamp(), exchange.request_id.decode(), exchange.key_name, self._route, status, outcome
+        )
+        line.ms = round((ended - self._began) * 1e3, 3)
+        if decision is not None:
+            line.model, line.tokens, line.counted, line.reason = decision
+        if relayed is not None and relayed.bytes:
+            line.first_chunk_ms = round((relayed.first_byte_at - self._began) * 1e3, 3)
+            line.prompt_tokens = relayed.prompt_tokens
+            line.output_tokens = relayed.completion_tokens
+        line.code = self._problem
+        return _encode_line(line)
+
+
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The log line of one request: what is empty is left out."""
+
+    time: str
+    request_id: str
+    key: str
+    route: str
+    status: int
+    outcome: str
+    ms: float = -1.0
+    model: str = ""
+    tokens: int = -1
+    counted: str = ""
+    reason: str = ""
+    first_chunk_ms: float = -1.0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    code: str = ""
+
+
+_encode_line = msgspec.json.Encoder().encode
+
+
+class EndpointState(Protocol):
+    address: str
+    up: bool
+    in_flight: int
+
+
+class States:
+    """Gauges read when they are scraped, from the objects that hold the truth."""
+
+    def __init__(
+        self,
+        endpoints: Callable[[], Iterable[tuple[str, EndpointState]]],
+        connections: Callable[[], int],
+        log: LineLog | None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._connections = connections
+        self._log = log
+
+    def collect(self) -> Iterable[Metric]:
+        in_flight = GaugeMetricFamily(names.IN_FLIGHT.name, names.IN_FLIGHT.help, labels=names.IN_FLIGHT.labels)
+        up = GaugeMetricFamily(names.ENDPOINT_UP.name, names.ENDPOINT_UP.help, labels=names.ENDPOINT_UP.labels)
+        for model, endpoint in self._endpoints():
+            in_flight.add_metric([model, endpoint.address], endpoint.in_flight)
+            up.add_metric([model, endpoint.address], float(endpoint.up))
+        yield in_flight
+        yield up
+        yield GaugeMetricFamily(names.OPEN_CONNECTIONS.name, names.OPEN_CONNECTIONS.help, self._connections())
+        dropped = self._log.dropped if self._log is not None else 0
+        yield CounterMetricFamily(names.LOG_LINES_DROPPED.name, names.LOG_LINES_DROPPED.help, dropped)
+
+
+def _outcome(status: int, problem: str) -> str:
+    if 200 <= status < 300:
+        return "upstream_error" if problem else "ok"
+    if 400 <= status < 500:
+        return "client_error"
+    return "upstream_error" if problem != "internal_error" else "gateway_error"
+
+
+def _counter(name: names.Name, registry: CollectorRegistry) -> Counter:
+    return Counter(name.name, name.help, name.labels, registry=registry)
+
+
+def _histogram(name: names.Name, registry: CollectorRegistry) -> Histogram:
+    return Histogram(name.name, name.help, name.labels, buckets=names.SECONDS, registry=registry)

@@ -1,0 +1,177 @@
+"""One pool's view of prompt lengths: what is known at once, what is learned, and counting off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import msgspec
+
+from gateway.families import Model, TemplateError
+from gateway.tokens.counter import Counter
+from gateway.tokens.prompt import CHAT, Prompt, Raws, read_prompt
+from gateway.tokens.sampling import Question
+from routing.length import Count, Counted
+
+Remote = Callable[[bytes], Awaitable[tuple[int, bytes]]]
+"""Sends a body to a model server's ``/tokenize``: (status, answer). It may raise anything."""
+
+_PLAUSIBLE = (1.3, 12.0)  # bytes per token: dense digits to deeply indented code
+_LEAST_LEARNED = 2048  # bytes of prompt under which the template weighs too much
+_WEIGHT = 0.02  # of one prompt in the running mean
+_WAITING = 64  # counts in line beyond which an estimate must do
+_REMOTE_TEXTS = 8  # prompts of a list that the model server is asked to count
+_REMOTE_FIELDS = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message")
+
+
+class Tokens:
+    """The three sources in order: ``counter`` (a tokenizer of our own), ``remote`` (the model server's), the estimate.
+
+    ``workers`` bounds the threads that count; several pools share it. ``expansion`` and ``overhead`` are in the sense
+    of `routing.length.PoolFacts`; ``bytes_per_token`` is rounded, so that it changes seldom.
+    """
+
+    def __init__(
+        self, model: Model, workers: Executor, *, counter: Counter | None = None, remote: Remote | None = None
+    ) -> None:
+        self.model = model
+        self._workers = workers
+        self._counter = counter
+        self._remote = remote
+        self._waiting = 0
+        self._ratio = model.bytes_per_token
+        self.bytes_per_token = self._ratio
+        known = counter.expansion if counter is not None else None
+        self.expansion: int | None = model.expansion if known is None else known.factor
+        around = 4 if known is None else known.around + known.prefixed
+        self.overhead = (self.expansion or 1) * model.overhead_bytes + around
+
+    @property
+    def source(self) -> str:
+        """For people: what counts this pool's prompts."""
+        if self._counter is not None:
+            return f"tokenizer ({self._counter.exact_library})"
+        return "model server" if self._remote is not None else "estimate"
+
+    def learn(self, text_bytes: int, tokens: int) -> None:
+        """One prompt's length in bytes and in tokens, as `usage` or a count said. What can't be true is ignored."""
+        if text_bytes < _LEAST_LEARNED or tokens <= 0:
+            return
+        seen = text_bytes / tokens
+        if _PLAUSIBLE[0] <= seen <= _PLAUSIBLE[1]:
+            self._ratio += _WEIGHT * (seen - self._ratio)
+            self.bytes_per_token = round(self._ratio, 1)
+
+    async def count(self, route: str, raws: Raws, wanted: Count) -> Counted:
+        """The prompt's tokens, for what ``wanted`` asks. Never raises on a request's account.
+
+        ``route``: the path of the chat or completions route. ``raws``: the JSON of the body's fields. Of a list of
+        prompts, the longest. Where nothing can count, or too much waits, ``estimated``.
+        """
+        if self._counter is not None and self._waiting < _WAITING:
+            self._waiting += 1
+            try:
+                work = self._count_here(self._counter, route, raws, wanted)
+                counted, size = await asyncio.get_running_loop().run_in_executor(self._workers, work)
+            finally:
+                self._waiting -= 1
+            if counted.complete:
+                self.learn(size, counted.tokens)
+            if counted.tokens >= 0:
+                return counted
+        elif self._counter is None and self._remote is not None:
+            counted_there = await self._count_there(self._remote, route, raws)
+            if counted_there is not None:
+                return counted_there
+        return self._estimate(route, raws)
+
+    def _count_here(self, counter: Counter, route: str, raws: Raws, wanted: Count) -> Callable[[], tuple[Counted, int]]:
+        """(what was counted, bytes of the text); tokens -1 where the request can't be read."""
+
+        def work() -> tuple[Counted, int]:
+            try:
+                prompt = read_prompt(self.model, route, raws)
+            except TemplateError:
+                return Counted(-1, complete=False), 0
+            text = prompt.texts[0] if prompt.texts else ""
+            return count_prompt(counter, prompt, wanted), _utf8(text)
+
+        return work
+
+    async def _count_there(self, remote: Remote, route: str, raws: Raws) -> Counted | None:
+        bodies, cap = _remote_bodies(route, raws)
+        most = 0
+        for body in bodies:
+            try:
+                status, answer = await remote(body)
+                found = msgspec.json.decode(answer).get("count") if status == 200 else None
+            except Exception:  # however the server fails: the request is better served with an estimate
+                return None
+            if not isinstance(found, int) or found < 0:
+                return None
+            if not _believable(len(body), found):
+                return None
+            if len(bodies) == 1:
+                self.learn(len(body), found)
+            most = max(most, found)
+        return Counted(_capped(most, cap), complete=True) if bodies else None
+
+    def _estimate(self, route: str, raws: Raws) -> Counted:
+        fields = ("messages", "tools") if route == CHAT else ("prompt",)
+        size = sum(len(memoryview(raws[name])) for name in fields if name in raws)
+        return Counted(int(size / self._ratio) + 1, complete=False, estimated=True)
+
+
+def count_prompt(counter: Counter, prompt: Prompt, wanted: Count) -> Counted:
+    """The longest of a request's prompts. Runs in a worker thread."""
+    limit = wanted.up_to
+    if prompt.cap is not None and prompt.cap <= limit:
+        limit = prompt.cap  # more than the cap need not be counted: it is cut
+    question = None
+    if len(prompt.texts) == 1 and (wanted.low > 0 or wanted.high is not None):
+        question = Question(prompt.texts[0], limit, wanted.low, wanted.high)
+        if (estimate := question.sampled(counter)) is not None:
+            return Counted(_capped(estimate.tokens, prompt.cap), complete=False, estimated=True)
+    most = Counted(prompt.ids, complete=True)
+    for text in prompt.texts:
+        if counter.expansion.factor is not None and counter.expansion.factor * _utf8(text) <= most.tokens:
+            break
+        found = counter.count(text, limit, special=prompt.special, enough=question.counted if question else None)
+        if not found.complete:
+            if prompt.cap is not None and found.tokens >= prompt.cap:
+                return Counted(prompt.cap, complete=True)
+            return found
+        most = max(most, found)
+    return most._replace(tokens=_capped(most.tokens, prompt.cap))
+
+
+def _remote_bodies(route: str, raws: Raws) -> tuple[Sequence[bytes], int | None]:
+    """What to send to `/tokenize`, which needs no model name; the longest prompts first."""
+    if route == CHAT:
+        fields = {name: msgspec.Raw(raws[name]) for name in _REMOTE_FIELDS if name in raws}
+        return [msgspec.json.encode(fields)], None
+    try:
+        prompt: Any = msgspec.json.decode(raws["prompt"])
+        special = msgspec.json.decode(raws["add_special_tokens"]) if "add_special_tokens" in raws else True
+        cap: Any = msgspec.json.decode(raws["truncate_prompt_tokens"]) if "truncate_prompt_tokens" in raws else None
+    except (msgspec.DecodeError, KeyError):
+        return [], None
+    texts = [prompt] if isinstance(prompt, str) else [item for item in prompt if isinstance(item, str)]
+    texts = sorted(texts, key=len, reverse=True)[:_REMOTE_TEXTS]
+    bodies = [msgspec.json.encode({"prompt": text, "add_special_tokens": special}) for text in texts]
+    return bodies, cap if isinstance(cap, int) and cap > 0 else None
+
+
+def _believable(text_bytes: int, tokens: int) -> bool:
+    """A server that says 24 tokens of 400 KB is broken; one token can be hundreds of blanks, but not thousands."""
+    return tokens * 1024 >= text_bytes and tokens <= 33 * (text_bytes + 4096)
+
+
+def _capped(tokens: int, cap: int | None) -> int:
+    return tokens if cap is None else min(tokens, cap)
+
+
+def _utf8(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
