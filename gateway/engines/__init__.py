@@ -1,0 +1,1 @@
+"""Model servers that are started by this package itself."""

@@ -1,0 +1,191 @@
+"""POST /v1/completions."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.engines.simulated.engine import Sequence
+from gateway.engines.simulated.http import Call
+from gateway.engines.simulated.plan import Plan
+from gateway.engines.simulated.sampling import check_sampling
+from gateway.engines.simulated.service import Answered, Service
+from gateway.engines.simulated.tools import example_text, schema_of
+from gateway.engines.simulated.wire import CompletionRequest, decode, read
+
+_SUBJECT_TOKENS = 1_000  # tokens at the end of a prompt of ids that are read for what it asks
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """``text`` of a prompt of token ids is only its end, unless it is echoed."""
+
+    text: str
+    ids: list[int] | None
+    length: int
+
+
+async def completions(service: Service, call: Call) -> None:
+    """Answer one completion request, for each of its prompts."""
+    request = read(CompletionRequest, decode(call.body))
+    service.check_model(request.model)
+    param, limit = request.output_limit
+    service.check_output(param, limit)
+    given = _prompts(request)
+    with service.engine.admitted(request.choices * len(given)):
+        prompts = [await _read_prompt(service, request, prompt) for prompt in given]
+        room = [service.room(prompt.length, limit) for prompt in prompts]
+        check_sampling(request)
+        sequences = [
+            sequence
+            for prompt, max_tokens in zip(prompts, room, strict=True)
+            for sequence in _sequences(service, request, prompt, max(max_tokens, 1))
+        ]
+        answered = service.accept(call, "cmpl", request, sequences, max(room))
+        answer = _Completion(service, request, answered, prompts)
+        await (answer.stream(call) if request.stream else answer.whole(call))
+
+
+def _prompts(request: CompletionRequest) -> list[str | list[int]]:
+    """One prompt may stand without a list around it: a text, or a list of token ids."""
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        return [prompt]
+    if prompt and isinstance(prompt[0], int):
+        return [[number for number in prompt if isinstance(number, int)]]
+    return [item for item in prompt or [] if not isinstance(item, int)]
+
+
+async def _read_prompt(service: Service, request: CompletionRequest, prompt: str | list[int]) -> _Prompt:
+    if isinstance(prompt, list):
+        shown = prompt if request.echo else prompt[-_SUBJECT_TOKENS:]
+        return _Prompt(service.tokens.decode(shown), prompt, len(prompt))
+    encoding = await service.tokens.encode(prompt, special=request.add_special_tokens)
+    needed = request.echo or request.return_token_ids
+    return _Prompt(prompt, encoding.ids if needed else None, len(encoding))
+
+
+def _sequences(service: Service, request: CompletionRequest, prompt: _Prompt, max_tokens: int) -> list[Sequence]:
+    limits = service.limits(request, max_tokens)
+    schema = schema_of(request.response_format)
+    sequences = []
+    for index in range(request.choices):
+        if schema is not None:
+            text = example_text(schema, prompt.text)
+        else:
+            text = service.library.completion(prompt.text, request.seed or 0, index)
+        sequences.append(Sequence(prompt.length, service.planner.plan(text, limits), sibling=index > 0))
+    return sequences
+
+
+class _Completion:
+    """One answer, in either form. Choice ``i`` belongs to prompt ``i // n``."""
+
+    def __init__(
+        self, service: Service, request: CompletionRequest, answered: Answered, prompts: list[_Prompt]
+    ) -> None:
+        self._service = service
+        self._request = request
+        self._answered = answered
+        self._prompts = prompts
+        self._only_echo = bool(request.echo) and request.max_tokens == 0
+
+    async def whole(self, call: Call) -> None:
+        answered = self._answered
+        async with aclosing(self._service.engine.run(answered.job)) as steps:
+            async for _ in steps:
+                pass
+        body = {
+            "id": answered.id,
+            "object": "text_completion",
+            "created": answered.created,
+            "model": self._service.model,
+            "choices": [self._choice(index, plan) for index, plan in enumerate(answered.plans)],
+            "service_tier": None,
+            "system_fingerprint": self._service.fingerprint,
+            "usage": answered.full_usage,
+            "kv_transfer_params": None,
+            "ec_transfer_params": None,
+            "metrics": None,
+        }
+        await call.json(body)
+
+    def _choice(self, index: int, plan: Plan) -> dict[str, Any]:
+        prompt = self._prompt(index)
+        shown = self._request.return_token_ids
+        return {
+            "index": index,
+            "text": self._echo(prompt) + ("" if self._only_echo else plan.text),
+            "logprobs": self._logprobs(
+                prompt, [] if self._only_echo else plan.ids, 0, 0, echo=bool(self._request.echo)
+            ),
+            "finish_reason": plan.finish_reason,
+            "stop_reason": plan.stop_reason,
+            "token_ids": plan.ids if shown else None,
+            "prompt_logprobs": None,
+            "prompt_token_ids": prompt.ids if shown else None,
+            "routed_experts": None,
+        }
+
+    async def stream(self, call: Call) -> None:
+        plans = self._answered.plans
+        done, offsets = [0] * len(plans), [0] * len(plans)
+        await call.start_stream()
+        async with aclosing(self._service.engine.run(self._answered.job)) as steps:
+            async for step in steps:
+                for index in step:
+                    done[index] += 1
+                    event, text = self._event(index, plans[index], done[index], offsets[index])
+                    offsets[index] += len(text)
+                    await call.event(event)
+        if self._request.include_usage:
+            chunk = self._chunk([], self._answered.usage(sum(done)))
+            await call.event({**chunk, "system_fingerprint": self._service.fingerprint})
+        await call.end_stream()
+
+    def _event(self, index: int, plan: Plan, done: int, offset: int) -> tuple[dict[str, Any], str]:
+        """The chunk of the ``done``-th token, and the text in it. An echoed prompt comes with the first one."""
+        first, last = done == 1, done == len(plan)
+        prompt, ids = self._prompt(index), plan.ids[done - 1 : done]
+        text = (self._echo(prompt) if first else "") + ("" if self._only_echo else plan.pieces[done - 1])
+        echo = first and bool(self._request.echo)
+        shown = self._request.return_token_ids
+        choice = {
+            "index": index,
+            "text": text,
+            "logprobs": self._logprobs(prompt, [] if self._only_echo else ids, done - 1, offset, echo=echo),
+            "finish_reason": plan.finish_reason if last else None,
+            "stop_reason": plan.stop_reason if last else None,
+            "prompt_token_ids": prompt.ids if shown and first else None,
+            "token_ids": ids if shown else None,
+        }
+        usage = None
+        if self._request.continuous_usage:
+            total = prompt.length + done
+            usage = {"prompt_tokens": prompt.length, "total_tokens": total, "completion_tokens": done}
+        chunk = self._chunk([choice], usage)
+        if last and not self._request.include_usage:
+            chunk["system_fingerprint"] = self._service.fingerprint
+        return chunk, text
+
+    def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> dict[str, Any]:
+        answered = self._answered
+        chunk = {"id": answered.id, "object": "text_completion", "created": answered.created}
+        chunk.update(model=self._service.model, choices=choices)
+        return chunk if usage is None else {**chunk, "usage": usage}
+
+    def _prompt(self, index: int) -> _Prompt:
+        return self._prompts[index // self._request.choices]
+
+    def _echo(self, prompt: _Prompt) -> str:
+        return prompt.text if self._request.echo and not self._request.return_token_ids else ""
+
+    def _logprobs(
+        self, prompt: _Prompt, ids: list[int], first: int, offset: int, *, echo: bool
+    ) -> dict[str, Any] | None:
+        if self._request.logprobs is None:
+            return None
+        before = (prompt.ids or []) if echo else []
+        top = max(self._request.logprobs, 0)
+        return self._service.logprobs.completion([*before, *ids], first, top, offset, unknown=1 if before else 0)

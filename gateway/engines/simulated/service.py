@@ -1,0 +1,109 @@
+"""What the generating routes share: the model's name, the prompt's room, plans and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from gateway import families
+from gateway.engines.simulated.answers import Library
+from gateway.engines.simulated.engine import Engine, Job, Sequence
+from gateway.engines.simulated.errors import (
+    no_room_for_output,
+    output_too_long,
+    prompt_fills_window,
+    prompt_too_long,
+    unknown_model,
+)
+from gateway.engines.simulated.http import Call
+from gateway.engines.simulated.logprobs import Logprobs
+from gateway.engines.simulated.plan import Limits, Plan, Planner
+from gateway.engines.simulated.settings import SimulatedSettings
+from gateway.engines.simulated.tokens import PromptTokens
+from gateway.engines.simulated.wire import Generation
+
+VERSION = "0.32.0"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One request on its way: what every chunk and body of its answer carries."""
+
+    id: str
+    created: int
+    job: Job
+    prompt_tokens: int
+
+    def usage(self, completion_tokens: int) -> dict[str, Any]:
+        total = self.prompt_tokens + completion_tokens
+        return {"prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": completion_tokens}
+
+    @property
+    def full_usage(self) -> dict[str, Any]:
+        generated = sum(len(sequence.plan) for sequence in self.job.sequences)
+        return {**self.usage(generated), "prompt_tokens_details": None, "completion_tokens_details": None}
+
+    @property
+    def plans(self) -> list[Plan]:
+        return [sequence.plan for sequence in self.job.sequences]
+
+
+class Service:
+    """The parts that a route needs, built once."""
+
+    def __init__(self, settings: SimulatedSettings, engine: Engine, new_id: Callable[[], str]) -> None:
+        self.settings = settings
+        self.model = settings.model
+        self.family = families.MODELS[settings.model]
+        self.engine = engine
+        self.new_id = new_id
+        self.tokens = PromptTokens(settings.tokenizer)
+        self.library = Library()
+        self.planner = Planner(self.tokens.tokenizer, self.library)
+        self.logprobs = Logprobs(self.tokens.tokenizer)
+        self.fingerprint = f"vllm-{VERSION}-{sha256(settings.model.encode()).hexdigest()[:8]}"
+
+    def render(self, body: dict[str, Any]) -> str:
+        """The prompt of a chat body. Raises families.TemplateError."""
+        return families.render(self.family, body)
+
+    def check_model(self, name: str | None) -> None:
+        if name is not None and name != self.model:
+            raise unknown_model(name, self.model)
+
+    def check_output(self, param: str, limit: int | None) -> None:
+        if limit is not None and limit > self.settings.window:
+            raise output_too_long(self.settings.window, param, limit)
+
+    def room(self, prompt: int, limit: int | None) -> int:
+        """How many tokens may follow a prompt of that many. Raises the 400 of a prompt that leaves too little."""
+        window = self.settings.window
+        if prompt > window:
+            raise prompt_too_long(window)
+        if limit is not None and prompt + limit > window:
+            raise no_room_for_output(window, limit)
+        if prompt == window and limit is None:
+            raise prompt_fills_window(window)
+        return window - prompt if limit is None else limit
+
+    def limits(self, request: Generation, max_tokens: int) -> Limits:
+        return Limits(
+            max_tokens=max_tokens,
+            min_tokens=request.min_tokens,
+            ignore_end=request.ignore_eos,
+            stop=tuple(request.stop_strings),
+            stop_ids=frozenset(request.stop_token_ids or ()),
+            keep_stop=request.include_stop_str_in_output,
+        )
+
+    def accept(
+        self, call: Call, prefix: str, request: Generation, sequences: list[Sequence], max_tokens: int
+    ) -> Answered:
+        """Give the request its id. X-Request-Id wins over the body's, and that over one of our own."""
+        given = call.headers.get(b"x-request-id", b"").decode("latin-1") or request.request_id or self.new_id()
+        clock = self.engine.clock
+        prompts = sum(sequence.prompt for sequence in sequences if not sequence.sibling)
+        job = Job(sequences, request.choices, max_tokens, clock.now())
+        return Answered(f"{prefix}-{given}", int(clock.wall()), job, prompts)
