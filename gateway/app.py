@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import logging
 import re
 import secrets
+import signal
 import ssl
 import sys
 import time
@@ -219,10 +221,14 @@ def run(config: Config) -> None:
         loop="uvloop",
         lifespan="on",
         log_config=None,
+        access_log=False,
         backlog=4096,
         timeout_graceful_shutdown=30,
     )
     _say(f"yardstick {VERSION} on http://{config.host}:{config.port} (API description: /docs)")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the lines above and the request log say what matters
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it once more when it has shut down: that is no failure
     uvicorn.Server(settings).run()
 
 

@@ -55,6 +55,7 @@ def build(
         route_handlers=[*routes, _document, _page, assets],
         openapi_config=OpenAPIConfig(title="Yardstick", version=version, path="/litestar-schema", render_plugins=[]),
         exception_handlers=_ERROR_HANDLERS,
+        logging_config=None,
         **litestar,
     )
 
