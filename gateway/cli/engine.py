@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from gateway.cli.options import EXISTING_FILE
 from gateway.cli.serving import ensure_port
-from gateway.config import cache_dir, environment
+from gateway.config import environment
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
@@ -77,30 +76,14 @@ def simulate(
 
 
 def demo_tokenizer() -> Path:
-    """The demo's tokenizer.json in the cache folder; trained on the standard library's sources on first use.
+    """The demo's tokenizer.json in the cache folder, trained on first use."""
+    from gateway.demo.tokenizer import cached_tokenizer
 
-    The file's name has Python's version in it because the sources, and so the tokens, differ between versions.
-    """
-    path = cache_dir() / f"demo-bpe-{sys.version_info.major}.{sys.version_info.minor}.json"
-    if path.exists():
-        return path
     try:
-        _train(path)
+        return cached_tokenizer()
     except OSError as error:
         hint = "set XDG_CACHE_HOME to a folder that can be written, or name a file with --tokenizer"
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}; {hint}") from None
-    return path
-
-
-def _train(out: Path) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from gateway.tokens.demo import train
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("training the demo tokenizer (once)", total=1.0)
-        train(out, lambda share: progress.update(task, completed=share))
+        raise click.ClickException(f"{error.filename} cannot be written: {error.strerror}; {hint}") from None
 
 
 def _require_tokenizer(path: Path) -> None:

@@ -2,8 +2,8 @@
 
 What makes the raw JSON of ``messages`` a bound: JSON never encodes a text in fewer bytes than its UTF-8, and the
 punctuation of one message (``{"role":"","content":""}``) is longer than what a template adds to an ordinary message.
-Two things are printed longer than they came: tool messages and tool calls (whose wrapping is longer than the JSON's), and
-JSON values that a template prints anew (`tojson` puts a blank behind commas and colons, and writes 1e15 as
+Two things are printed longer than they came: tool messages and tool calls (whose wrapping is longer than the JSON's),
+and JSON values that a template prints anew (`tojson` puts a blank behind commas and colons, and writes 1e15 as
 1000000000000000.0: at most 4 times the bytes).
 """
 

@@ -90,8 +90,14 @@ def estimated(slices: Slices, length: int) -> Estimate | None:
     count = len(slices)
     if count < _LEAST_SLICES:
         return None
-    characters = sum(size for _, size, _ in slices)
-    ratio = sum(tokens for _, _, tokens in slices) / max(1, characters)
-    spread = sum((tokens - ratio * size) ** 2 for _, size, tokens in slices) / (count - 1)
+    characters = tokens = squares = products = token_squares = 0
+    for _, size, found in slices:
+        characters += size
+        tokens += found
+        squares += size * size
+        products += size * found
+        token_squares += found * found
+    ratio = tokens / max(1, characters)
+    spread = max(0.0, token_squares - 2 * ratio * products + ratio * ratio * squares) / (count - 1)
     error = max(_LEAST_ERROR * ratio, _SIGMAS * math.sqrt(spread * count) / max(1, characters))
     return Estimate(round(ratio * length), int((ratio - error) * length), math.ceil((ratio + error) * length))
