@@ -37,7 +37,8 @@ class Decider:
             if self._short is not self._long:
                 short, long = self._short.facts, self._long.facts
                 return await self._settle(request, lambda counts: choose(ask, self.rule, short, long, counts))
-            name = self._short.name
+            decision = await self._settle(request, lambda counts: check(ask, self.rule, self._short.facts, counts))
+            return decision._replace(reason="only-model")
         pool = self._pools.get(name)
         if pool is None:
             raise self.unknown_model(request.model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import hashlib
 import http.client
 import json
@@ -138,16 +139,17 @@ async def load(port: int, scenario: Scenario, expected: bytes | None) -> list[Cl
     loop = asyncio.get_running_loop()
     clients = []
     for _ in range(min(scenario.concurrency, scenario.requests)):
-        over: asyncio.Future[None] = loop.create_future()
-        sent = request(port, scenario.body())
-        _, client = await loop.create_connection(
-            lambda s=sent, o=over: Client(s, budget, expected, o), "127.0.0.1", port
-        )
+        client = Client(request(port, scenario.body()), budget, expected, loop.create_future())
+        await loop.create_connection(functools.partial(_same, client), "127.0.0.1", port)
         clients.append(client)
     async with asyncio.timeout(120):
         for client in clients:
             await client.over
     return clients
+
+
+def _same(client: Client) -> Client:
+    return client
 
 
 async def sample(port: int, scenario: Scenario) -> bytes:

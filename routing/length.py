@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Method = Literal["bounded", "estimated", "counted", "unsplittable"]
-Reason = Literal["short-prompt", "long-prompt", "short-window", "named-model"]
+Reason = Literal["short-prompt", "long-prompt", "short-window", "named-model", "only-model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ class Rule:
     threshold: int = 8192
     exact: Literal["near", "always"] = "near"
     rough_low: float = 0.35
-    rough_high: float = 2.5
-    fine_low: float = 0.95
-    fine_high: float = 1.05
-    window_free: float = 0.2
+    rough_high: float = 2.0
+    fine_low: float = 0.96
+    fine_high: float = 1.04
+    window_free: float = 0.25
 
 
 class Counted(NamedTuple):

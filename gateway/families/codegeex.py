@@ -45,7 +45,7 @@ CODEGEEX4 = Model(
         *("<|code_prefix|>", "<|code_middle|>", "<|code_suffix|>"),
     ),
     expansion=1,  # a byte-level BPE without normaliser
-    bytes_per_token=3.8,
+    bytes_per_token=4.2,
     defaults={"stop_token_ids": [151_329, 151_336, 151_338]},  # without them generation runs on past the answer
 )
 

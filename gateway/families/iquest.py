@@ -52,7 +52,7 @@ LOOP_INSTRUCT = Model(
         *("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|repo_name|>", "<|file_sep|>"),
     ),
     expansion=None,  # SentencePiece with a custom class: whether it normalises is not published
-    bytes_per_token=3.8,
+    bytes_per_token=4.2,
     defaults={"temperature": 0.6, "top_p": 0.85, "top_k": 20},
 )
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from gateway.telemetry import names
 from gateway.telemetry.log import LineLog
+from gateway.telemetry.totals import Totals
 from routing.length import Decision
 
 
@@ -32,19 +33,6 @@ class Relayed(Protocol):
     error: str
 
 
-class _ModelMetrics:
-    """One model's metrics, their labels resolved once: looking labels up costs more than counting."""
-
-    __slots__ = ("bytes", "duration", "first_chunk", "output_tokens", "prompt_tokens")
-
-    def __init__(self, recorder: Recorder, model: str) -> None:
-        self.bytes = recorder.relayed_bytes.labels(model)
-        self.duration = recorder.duration.labels(model)
-        self.first_chunk = recorder.first_chunk.labels(model)
-        self.output_tokens = recorder.output_tokens.labels(model)
-        self.prompt_tokens = recorder.prompt_tokens.labels(model)
-
-
 class Recorder:
     """Makes a `Record` for each request. ``timer`` measures, ``wall`` is the time of day, both in seconds."""
 
@@ -54,41 +42,13 @@ class Recorder:
         self.timer = timer
         self._wall = wall
         self.log = log
-        self.requests = _counter(names.REQUESTS, registry)
-        self.decisions = _counter(names.DECISIONS, registry)
-        self.prompt_tokens = _counter(names.PROMPT_TOKENS, registry)
-        self.output_tokens = _counter(names.OUTPUT_TOKENS, registry)
-        self.relayed_bytes = _counter(names.RELAYED_BYTES, registry)
-        self.first_chunk = _histogram(names.FIRST_CHUNK, registry)
-        self.duration = _histogram(names.DURATION, registry)
-        self._models: dict[str, _ModelMetrics] = {}
-        self._outcomes: dict[tuple[str, str, str], Counter] = {}
-        self._decided: dict[tuple[str, str, str], Counter] = {}
+        self.totals = Totals()
+        registry.register(self.totals)
         self._second = 0
         self._stamp = ""
 
     def begin(self, exchange: Asked, route: str) -> Record:
         return Record(self, exchange, route)
-
-    def model(self, name: str) -> _ModelMetrics:
-        metrics = self._models.get(name)
-        if metrics is None:
-            metrics = self._models[name] = _ModelMetrics(self, name)
-        return metrics
-
-    def outcome(self, route: str, model: str, outcome: str) -> Counter:
-        key = (route, model, outcome)
-        child = self._outcomes.get(key)
-        if child is None:
-            child = self._outcomes[key] = self.requests.labels(*key)
-        return child
-
-    def decision(self, decision: Decision) -> Counter:
-        key = (decision.model, decision.method, decision.reason)
-        child = self._decided.get(key)
-        if child is None:
-            child = self._decided[key] = self.decisions.labels(*key)
-        return child
 
     def stamp(self) -> str:
         """The time of day in UTC; formatted anew once a second, for formatting costs more than the rest of a line."""
@@ -127,7 +87,7 @@ class Record:
 
     def decided(self, decision: Decision) -> None:
         self._decision = decision
-        self._recorder.decision(decision).inc()
+        self._recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
 
     def relayed(self, relayed: Relayed) -> None:
         self._relayed = relayed
@@ -136,8 +96,10 @@ class Record:
     def failed(self, code: str) -> None:
         self._problem = code
 
-    def cancelled(self) -> None:
+    def cancelled(self, code: str) -> None:
+        """``code``: why, if it was the gateway that broke the connection off."""
         self._outcome = "cancelled"
+        self._problem = code
 
     def end(self, status: int) -> None:
         """``status``: what the client was told, 0 if nothing."""
@@ -145,16 +107,14 @@ class Record:
         ended = recorder.timer()
         model = decision.model if decision is not None else ""
         outcome = self._outcome or _outcome(status, self._problem)
-        recorder.outcome(self._route, model, outcome).inc()
+        recorder.totals.requests[self._route, model, outcome] += 1
         if decision is not None and relayed is not None and relayed.bytes:
-            metrics = recorder.model(model)
-            metrics.bytes.inc(relayed.bytes)
-            metrics.first_chunk.observe(relayed.first_byte_at - self._began)
-            metrics.duration.observe(ended - self._began)
-            if relayed.prompt_tokens is not None:
-                metrics.prompt_tokens.inc(relayed.prompt_tokens)
-            if relayed.completion_tokens is not None:
-                metrics.output_tokens.inc(relayed.completion_tokens)
+            totals = recorder.totals.models[model]
+            totals.bytes += relayed.bytes
+            totals.first_chunk.observe(relayed.first_byte_at - self._began)
+            totals.duration.observe(ended - self._began)
+            totals.prompt_tokens += relayed.prompt_tokens or 0
+            totals.output_tokens += relayed.completion_tokens or 0
         if recorder.log is not None:
             recorder.log.append(self._line(status, outcome, ended))
 
@@ -235,11 +195,3 @@ def _outcome(status: int, problem: str) -> str:
     if 400 <= status < 500:
         return "client_error"
     return "upstream_error" if problem != "internal_error" else "gateway_error"
-
-
-def _counter(name: names.Name, registry: CollectorRegistry) -> Counter:
-    return Counter(name.name, name.help, name.labels, registry=registry)
-
-
-def _histogram(name: names.Name, registry: CollectorRegistry) -> Histogram:
-    return Histogram(name.name, name.help, name.labels, buckets=names.SECONDS, registry=registry)

@@ -1,0 +1,157 @@
+"""The demo from beginning to end."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from gateway.demo import show
+from gateway.demo.checks import Result, failures
+from gateway.demo.client import Client
+from gateway.demo.processes import Children, Died
+from gateway.demo.servers import HOST, LONG, Servers
+from gateway.demo.sources import Sources
+from gateway.demo.tokenizer import cached_tokenizer
+from gateway.demo.workload import Row, multi_file_rows, short_rows
+from gateway.ports import PortUnavailable, ensure_free
+from gateway.tokens import Counter
+
+_LONG_LANES, _SHORT_LANES = 1, 2  # requests at once
+_LOOK_SECONDS = 0.5
+
+
+def run(once: bool, port: int) -> int:
+    """The exit code: 0 if every row was as expected, 1 if not or if something could not start, 130 after Ctrl-C.
+
+    Without ``once`` it serves after the table until Ctrl-C, which is then no failure.
+    """
+    console = show.console()
+    try:
+        with _signals_interrupt():
+            return _Demo(console, once, port).run()
+    except KeyboardInterrupt:
+        console.print("stopped; all processes have ended")
+        return 130
+    except (Died, PortUnavailable, TimeoutError, OSError, ValueError) as error:
+        console.print(f"the demo failed: {error}", style="red", markup=False)
+        return 1
+
+
+class _Demo:
+    def __init__(self, console: Console, once: bool, port: int) -> None:
+        self._console = console
+        self._once = once
+        self._port = port
+
+    def run(self) -> int:
+        ensure_free(HOST, self._port)
+        tokenizer = cached_tokenizer()
+        folder = Path(tempfile.mkdtemp(prefix="yardstick-demo-"))
+        self._console.print(show.simulated(), markup=False)
+        self._console.print(f"logs: {folder}", markup=False, soft_wrap=True)
+        began = time.monotonic()
+        with Children(folder) as children:
+            servers = Servers(children, tokenizer, self._port)
+            rows = self._prepare(servers, tokenizer)
+            results = self._work(rows, servers.gateway, children)
+            seconds = time.monotonic() - began
+            self._console.print(show.table(results, seconds))
+            wrong = failures(results, servers.addresses, seconds)
+            for line in wrong:
+                self._console.print(f"FAILED {line}", style="red", markup=False, soft_wrap=True)
+            if not wrong:
+                self._console.print("every row reached its model; content and usage checked")
+            if not self._once:
+                self._serve(children)
+        return 1 if wrong else 0
+
+    def _prepare(self, servers: Servers, tokenizer: Path) -> list[Row]:
+        """Starts everything and makes the prompts."""
+        with self._progress() as progress:
+            task = progress.add_task("", total=None)
+
+            def say(line: str) -> None:
+                progress.update(task, description=line)
+                self._say_plainly(line)
+
+            servers.start(say)
+            rows = short_rows()
+            say("cutting multi-file prompts to measure")
+            return [*rows, *multi_file_rows(Sources(Counter.load(tokenizer)))]
+
+    def _work(self, rows: Sequence[Row], gateway: Client, children: Children) -> list[Result]:
+        """Sends all rows, long ones beside short ones. The results are in the rows' order."""
+        long, short = ThreadPoolExecutor(_LONG_LANES), ThreadPoolExecutor(_SHORT_LANES)
+        try:
+            with self._progress(BarColumn(), MofNCompleteColumn()) as progress:
+                task = progress.add_task("sending requests", total=len(rows))
+                sent = [(long if row.multi_file else short).submit(_ask, gateway, row) for row in rows]
+                for future in as_completed(sent):
+                    children.require_alive()
+                    line = f"answered: {future.result().row.name}"
+                    progress.update(task, advance=1, description=line)
+                    self._say_plainly(line)
+            return [future.result() for future in sent]
+        finally:
+            # Not waited for: after Ctrl-C their connections end when the gateway does.
+            for lanes in (long, short):
+                lanes.shutdown(wait=False, cancel_futures=True)
+
+    def _progress(self, *columns: ProgressColumn) -> Progress:
+        shown = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *columns, TimeElapsedColumn())
+        return Progress(*shown, console=self._console, transient=True, disable=not self._console.is_terminal)
+
+    def _say_plainly(self, line: str) -> None:
+        """In place of the progress line, where there is no terminal."""
+        if not self._console.is_terminal:
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _serve(self, children: Children) -> None:
+        """Until Ctrl-C, or until a child dies, which is raised."""
+        self._console.print(show.to_try(self._port), markup=False, soft_wrap=True)
+        self._console.print(f"serving on http://{HOST}:{self._port} until Ctrl-C")
+        try:
+            while True:
+                time.sleep(_LOOK_SECONDS)
+                children.require_alive()
+        except KeyboardInterrupt:
+            self._console.print("stopping")
+
+
+def _ask(gateway: Client, row: Row) -> Result:
+    """Sends a row, and has the gateway count its prompt in full."""
+    answer = gateway.chat(row.body)
+    try:
+        counted = gateway.count({"model": row.model or LONG, "messages": row.body["messages"]})
+    except (OSError, HTTPException, ValueError):
+        counted = -1
+    return Result(row, answer, counted)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does, so that its children end with it."""
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
