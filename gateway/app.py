@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import uvicorn
 from litestar import Litestar
@@ -79,10 +79,9 @@ class Gateway:
 
     def admit(self, exchange: Exchange) -> None:
         """Looks at a request's head: its id, its key, and for the relayed routes what they take."""
-        given = exchange.fields.get(b"x-request-id")
-        exchange.request_id = given if given is not None and _request_id(given) else self._new_id()
+        self._identify(exchange)
         path = exchange.path
-        if self._keys is not None and (path.startswith(b"/v1/") or path == b"/tokenize"):
+        if self._keys is not None and _needs_key(path):
             name = self._keys.name_of(exchange.fields.get(b"authorization"))
             if name is None:
                 raise ApiError(
@@ -99,6 +98,10 @@ class Gateway:
                 message = "The body must be JSON: send `Content-Type: application/json`."
                 raise ApiError(415, message, code="unsupported_media_type")
 
+    def _identify(self, exchange: Exchange) -> None:
+        given = exchange.fields.get(b"x-request-id")
+        exchange.request_id = given if given is not None and _request_id(given) else self._new_id()
+
     def _new_id(self) -> bytes:
         """Unique by a random part for the process and a number: asking the system for randomness costs a call each."""
         return b"%b-%x" % (self._id_prefix, next(self._id_numbers))
@@ -108,6 +111,8 @@ class Gateway:
         return self._answer_small(exchange) if route is None else self.serve(exchange, route)
 
     def refused(self, exchange: Exchange, error: ApiError) -> None:
+        if not exchange.request_id:
+            self._identify(exchange)
         record = self.recorder.begin(exchange, "refused")
         record.failed(error.code)
         record.end(error.status)
@@ -158,6 +163,7 @@ class Gateway:
             if total <= self.limits.total_buffer_bytes:
                 return
             total -= size
+            connection.ended_by = "buffer_limit"
             connection.transport.abort()
 
     def _endpoints(self) -> list[tuple[str, Endpoint]]:
@@ -193,6 +199,13 @@ class PoolBuilder:
             return 503, b""
 
         return tokenize
+
+
+def _needs_key(path: bytes) -> bool:
+    """Whether a path leads to a model, in any spelling that the routes behind would take for it."""
+    if path not in _RELAYED:
+        path = b"/" + b"/".join(part for part in unquote_to_bytes(path).split(b"/") if part)
+    return path.startswith(b"/v1/") or path in (b"/v1", b"/tokenize")
 
 
 def build_endpoint(settings: EndpointSettings) -> Endpoint:

@@ -17,11 +17,13 @@ async def answer(app: ASGIApp, exchange: Exchange) -> None:
     headers: list[tuple[bytes, bytes]] = []
     parts: list[bytes] = []
     asked = False
+    sent = asyncio.Event()  # streamed answers, such as large files, wait for the end of their connection
 
     async def receive() -> Any:
         nonlocal asked
         if asked:
-            await asyncio.get_running_loop().create_future()  # a client that leaves cancels this task
+            await sent.wait()  # a client that leaves before cancels this task
+            return {"type": "http.disconnect"}
         asked = True
         return {"type": "http.request", "body": exchange.body, "more_body": False}
 
@@ -31,7 +33,9 @@ async def answer(app: ASGIApp, exchange: Exchange) -> None:
             status = message["status"]
             headers = [(bytes(name).lower(), bytes(value)) for name, value in message["headers"]]
         elif message["type"] == "http.response.body":
-            parts.append(message["body"])
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                sent.set()
 
     await app(_scope(app, exchange), receive, send)
     exchange.reply(status, headers, b"".join(parts))

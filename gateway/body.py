@@ -55,10 +55,10 @@ class Body:
         """Whether each key stands in the text exactly once, which settles most small bodies without walking them.
 
         Inside a string a quoted key reads ``\\"key\\"``, so a plain ``"key"`` is a key or a whole string. Any other
-        spelling of a key needs a ``\\u`` escape.
+        spelling of a key needs a ``\\u`` escape or a ``\\/``.
         """
         data = self.data
-        if len(data) > _SMALL or b"\\u" in data:
+        if len(data) > _SMALL or b"\\u" in data or b"\\/" in data:
             return False
         count = data.count
         return all(count(_QUOTED.get(key) or b'"%b"' % key.encode()) == 1 for key in self.raws)

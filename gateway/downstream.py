@@ -22,6 +22,8 @@ from gateway.errors import ApiError
 
 STATUS_LINE = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 QUEUED_REQUESTS = 32  # pipelined behind the one being answered; more than any client sends
+TRAILERS: Any = collections.deque(maxlen=0)  # takes the place of a message's header list, and keeps nothing
+WIRE_OVERHEAD = 8  # a body in chunks of one byte takes six bytes for each
 LINGER = 2.0  # seconds in which a refused client may read its answer
 
 Headers = list[tuple[bytes, bytes]]
@@ -33,6 +35,7 @@ class Watcher(Protocol):
     def tick(self, now: float) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    def gone(self) -> None: ...
 
 
 class Server(Protocol):
@@ -49,7 +52,7 @@ class Server(Protocol):
     def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
 
     def refused(self, exchange: Exchange, error: ApiError) -> None:
-        """Takes note of a request that was answered without being read to its end."""
+        """Takes note of a request that is answered without being read to its end; gives it an id if it has none."""
 
 
 class Exchange:
@@ -92,6 +95,9 @@ class Exchange:
         self.status = 0
         self._head: bytes | None = None
         self.watcher: Watcher | None = None
+
+    def header_size(self, target: bytes) -> int:
+        return len(target) + sum(len(name) + len(value) for name, value in self.headers)
 
     def start(self, status: int, lines: bytes, length: int | None) -> None:
         """Begins the answer. ``lines`` are complete header lines; ``length`` is that of the body, None if unknown.
@@ -147,6 +153,7 @@ class Exchange:
         self.finished = True
         self.keep_alive = False
         self.connection.transport.abort()
+        self.connection.exchange_over(self)
 
     def fault(self) -> None:
         """Our own mistake: a 500 where that can still be said, else a reset."""
@@ -191,6 +198,8 @@ class Connection(asyncio.Protocol):
         "_since",
         "_target",
         "_task",
+        "_unsent_before",
+        "ended_by",
         "transport",
     )
 
@@ -211,6 +220,8 @@ class Connection(asyncio.Protocol):
         self._phase = "idle"  # of reading: idle, header, body
         self._since = server.clock.now
         self._paused_since: float | None = None
+        self._unsent_before = 0
+        self.ended_by = ""  # the code of our reason to break the connection off
         self._closing = False
         self._lingering = False
 
@@ -228,20 +239,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        self._header_bytes += len(data)
         if self._phase == "body":
             self._since = self._server.clock.now
-        self._header_bytes += len(data)
+            limits = self._server.limits
+            if self._header_bytes > WIRE_OVERHEAD * limits.body_bytes + limits.header_bytes:
+                self._refuse(too_large(limits.body_bytes))
+                return
         try:
             self._parser.feed_data(data)
             if self._phase == "header" and self._header_bytes > self._server.limits.header_bytes:
                 self._refuse(self._header_too_large())
-        except httptools.HttpParserUpgrade:
-            # An offer (h2c, websocket) may be ignored; whatever follows on this connection is no longer HTTP/1.1.
-            self._closing = True
-            if self._exchange is None:
-                self._refuse(ApiError(400, "This server does not upgrade connections.", code="invalid_request"))
-            else:
-                self._exchange.keep_alive = False
+        except httptools.HttpParserUpgrade as offer:
+            self._ignore_offer(data[offer.args[0] :])
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__ or error.__cause__
             if not isinstance(cause, ApiError):
@@ -261,6 +271,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused_since = self._server.clock.now
+        self._unsent_before = self.unsent()
         if self._exchange is not None and self._exchange.watcher is not None:
             self._exchange.watcher.pause()
 
@@ -289,11 +300,14 @@ class Connection(asyncio.Protocol):
         exchange.http10 = parser.get_http_version() == "1.0"
         exchange.keep_alive = parser.should_keep_alive()
         self._received = exchange
+        self._headers = TRAILERS
         self._phase = "body"
         self._since = self._server.clock.now
         limit = self._server.limits.header_bytes
-        if self._header_bytes > limit and sum(len(name) + len(value) for name, value in self._headers) > limit:
+        if self._header_bytes > limit and exchange.header_size(self._target) > limit:
             raise self._header_too_large()
+        if parser.should_upgrade():
+            return  # see _ignore_offer
         fields = exchange.fields
         length = fields.get(b"content-length")
         if length is not None and int(length) > self._server.limits.body_bytes:
@@ -307,6 +321,25 @@ class Connection(asyncio.Protocol):
         ):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _ignore_offer(self, rest: bytes) -> None:
+        """An offer to upgrade (h2c, websocket) may be ignored, but the parser takes what follows for another protocol.
+
+        A new parser reads the request once more, without the offer.
+        """
+        offered, self._received = self._received, None
+        assert offered is not None
+        if offered.method == b"CONNECT":
+            self._refuse(ApiError(400, "This server is no proxy.", code="invalid_request"))
+            return
+        close = not offered.keep_alive or b"close" in offered.fields.get(b"connection", b"").lower()
+        lines = [b"%b %b HTTP/%b" % (offered.method, self._target, b"1.0" if offered.http10 else b"1.1")]
+        dropped = (b"upgrade", b"connection", b"http2-settings")
+        lines += [b"%b: %b" % pair for pair in offered.headers if pair[0] not in dropped]
+        lines.append(b"connection: close\r\n\r\n" if close else b"connection: keep-alive\r\n\r\n")
+        self._parser = httptools.HttpRequestParser(self)
+        self._header_bytes = 0
+        self.data_received(b"\r\n".join(lines) + rest)
+
     def on_body(self, data: bytes) -> None:
         exchange = self._received
         assert exchange is not None
@@ -318,6 +351,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         exchange = self._received
         assert exchange is not None
+        if self._parser.should_upgrade():
+            return
         body = self._body
         exchange.body = body[0] if len(body) == 1 else b"".join(body)
         self._body = []
@@ -362,7 +397,11 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Ends what waited too long. What the model server owes is the exchange's watcher's business."""
         timeouts = self._server.timeouts
+        if self._paused_since is not None and self.unsent() < self._unsent_before:
+            self._paused_since = now  # the client reads, if slowly
+            self._unsent_before = self.unsent()
         if self._paused_since is not None and now - self._paused_since > timeouts.write_stall:
+            self.ended_by = "write_stall"
             self.transport.abort()
         elif self._exchange is not None:
             if self._exchange.watcher is not None:
@@ -371,12 +410,18 @@ class Connection(asyncio.Protocol):
             if now - self._since > (LINGER if self._lingering else timeouts.write_stall):
                 self.transport.abort()
         elif self._phase == "header" and now - self._since > timeouts.header:
-            self._refuse(ApiError(408, f"The request's head took longer than {timeouts.header:g} s.", code="timeout"))
+            self._refuse(
+                ApiError(408, f"The request's head took longer than {timeouts.header:g} s.", code="header_timeout")
+            )
         elif self._phase == "body" and now - self._since > timeouts.body_idle:
-            self._refuse(ApiError(408, f"No byte of the body came for {timeouts.body_idle:g} s.", code="timeout"))
+            self._refuse(ApiError(408, f"No byte of the body came for {timeouts.body_idle:g} s.", code="body_timeout"))
         elif self._phase == "idle" and now - self._since > timeouts.keep_alive:
             self._closing = True
             self.transport.close()
+
+    @property
+    def paused(self) -> bool:
+        return self._paused_since is not None
 
     def unsent(self) -> int:
         return self.transport.get_write_buffer_size()
@@ -403,8 +448,8 @@ class Connection(asyncio.Protocol):
         exchange = self._received or Exchange(self, b"", b"", [])
         self._received = None
         exchange.keep_alive = False
-        exchange.reply_error(error)
         self._server.refused(exchange, error)
+        exchange.reply_error(error)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._lingering = True
@@ -412,15 +457,23 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         self._closing = True
         self._queue.clear()
-        task, self._task, self._exchange = self._task, None, None
+        exchange, task = self._exchange, self._task
+        self._exchange = self._task = None
+        if exchange is not None and exchange.watcher is not None:
+            exchange.watcher.gone()
         if task is not None:
             task.cancel()
 
 
 def connection_factory(server: Server) -> Callable[..., Connection]:
-    """For uvicorn, which passes its own arguments to the protocol that it serves with."""
+    """For uvicorn, which passes its own arguments to the protocol that it serves with.
 
-    def connect(**_: Any) -> Connection:
+    Its set of connections becomes the server's: those in it are asked to end, and waited for, when it shuts down.
+    """
+
+    def connect(server_state: Any = None, **_: Any) -> Connection:
+        if server_state is not None:
+            server.connections = server_state.connections
         return Connection(server)
 
     return connect

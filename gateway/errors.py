@@ -84,6 +84,16 @@ def message_of(body: bytes) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def has_shape(body: bytes) -> bool:
+    """Whether clients can read it: OpenAI's shape, at least its message."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    error = value.get("error") if isinstance(value, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
 def misleading(status: int, message: str, address: str, *, has_shape: bool) -> ApiError | None:
     """What to say instead of a model server's error that a client would take for its own fault, or can't read."""
     if status in (401, 403):

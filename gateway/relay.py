@@ -88,12 +88,16 @@ class Relay:
         else:
             self._streaming = stream
             exchange.start(status, lines, None if stream else connection.length)
+            if exchange.connection.paused:  # by an earlier answer, which the client has not read
+                self.pause()
             connection.deliver_to(self)
-            exchange.flush()
             if not exchange.finished:
+                exchange.flush()
                 self._over = asyncio.get_running_loop().create_future()
                 await self._over
         exchange.watcher = None
+        if self._paused:
+            self.resume()  # the connection may be kept for another request, which has to be able to read
         self._read_usage()
         return self.outcome
 
@@ -110,8 +114,8 @@ class Relay:
         self._exchange.write(data)
 
     def end(self, error: Exception | None) -> None:
-        if error is None and not self._tail:
-            self._exchange.finish()
+        if error is None and not self._tail.strip():
+            self._exchange.finish(self._tail)  # blank lines at most
         elif self._streaming:
             self._end_broken_stream(error or Broken("the stream ended inside a frame"))
         else:
@@ -132,6 +136,11 @@ class Relay:
         if self._connection is not None and not self._connection.closed:
             self._connection.since = self._clock.now
             self._connection.transport.resume_reading()
+
+    def gone(self) -> None:
+        """Nothing may be written to the client any more."""
+        if self._connection is not None:
+            self._connection.close()
 
     def tick(self, now: float) -> None:
         timeouts = self._timeouts
@@ -175,8 +184,7 @@ class Relay:
 
     def _without_usage(self, data: bytes) -> bytes:
         """Takes out what `include_usage` brought: the client did not ask for it."""
-        frame = _usage_frame.search(data)
-        if frame is not None:
+        while (frame := _usage_frame.search(data)) is not None:
             self._count_tokens(frame[0])
             data = data[: frame.start()] + data[frame.end() :]
         return _null_usage.sub(b"", data)

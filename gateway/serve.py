@@ -13,12 +13,22 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.decide import Decider
 from gateway.downstream import Exchange
-from gateway.errors import ApiError, message_of, misleading
+from gateway.errors import ApiError, has_shape, message_of, misleading
 from gateway.pools import Pool
 from gateway.relay import Outcome, Relay
 from gateway.request import Request, Route
 from gateway.telemetry.record import Recorder
-from gateway.upstream import Attempt, Broken, Collected, Endpoint, Pieces, Unsent, Upstream
+from gateway.upstream import (
+    USUAL_CONNECTION,
+    Attempt,
+    Broken,
+    Collected,
+    Endpoint,
+    Pieces,
+    Unsent,
+    Upstream,
+    end_to_end,
+)
 from routing.length import Decision
 from routing.pick import pick
 
@@ -81,7 +91,7 @@ class Serve:
             record.failed(error.code)
             exchange.reply_error(error)
         except asyncio.CancelledError:
-            record.cancelled()
+            record.cancelled(exchange.connection.ended_by)
             raise
         except Exception as error:
             record.failed("internal_error")
@@ -112,7 +122,9 @@ class Serve:
         elif options is None:
             body.replace("stream_options", b'{"include_usage":true}')
         elif isinstance(options, dict) and not options.get("include_usage"):
-            body.replace("stream_options", msgspec.json.encode({**options, "include_usage": True}))
+            asked = {**options, "include_usage": True}
+            asked.pop("continuous_usage_stats", None)  # without include_usage it has no effect: it must get none
+            body.replace("stream_options", msgspec.json.encode(asked))
         else:
             return False
         return True
@@ -140,8 +152,9 @@ class Serve:
             addresses = ", ".join(endpoint.address for endpoint in pool.endpoints)
             message = f"No endpoint of {pool.name} is up (configured: {addresses})."
             raise ApiError(503, message, code="no_endpoint_up", retry_after=2)
-        connection = await self._upstream.connect(endpoint, fresh=endpoint in tried)
+        fresh = bool(tried)
         tried.append(endpoint)
+        connection = await self._upstream.connect(endpoint, fresh=fresh)
         attempt = Attempt(endpoint, connection)
         try:
             relay.watch(connection)
@@ -157,7 +170,10 @@ class Serve:
     def _pieces(self, exchange: Exchange, request: Request, endpoint: Endpoint) -> Pieces:
         body = request.body.spliced(model=endpoint.served_json)
         head = [endpoint.request_head(request.route.value)]
-        for name, value in exchange.headers:
+        headers, fields = exchange.headers, exchange.fields
+        if fields.get(b"connection", b"close") not in USUAL_CONNECTION or len(fields) < len(headers):
+            headers = end_to_end(headers)
+        for name, value in headers:
             if name not in _NOT_SENT_ON and not name.startswith(_OURS):
                 head.append(b"%b: %b\r\n" % (name, value))
         length = sum(map(len, body))
@@ -202,9 +218,7 @@ class Serve:
         message = message_of(body)
         if status == 400 and "maximum context length" in message:
             raise await self._decider.overflow(request, pool, message)
-        if (
-            replaced := misleading(status, message, attempt.endpoint.address, has_shape=b'"error"' in body)
-        ) is not None:
+        if (replaced := misleading(status, message, attempt.endpoint.address, has_shape=has_shape(body))) is not None:
             raise replaced
         exchange.start(status, self._head_lines(exchange, decision, attempt), len(body))
         exchange.finish(body)

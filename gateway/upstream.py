@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,8 +19,18 @@ from gateway.clock import Clock
 from gateway.config import TimeoutSettings
 
 _JOINED = 64 * 1024  # bytes up to which one copy is cheaper than several pieces
+TRAILERS: Any = deque(maxlen=0)  # takes the place of an answer's header list, and keeps nothing
+
+USUAL_CONNECTION = frozenset({b"close", b"keep-alive"})  # values of a Connection header that name no other header
+
 Headers = list[tuple[bytes, bytes]]
 Pieces = Sequence[bytes | memoryview]
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """Without those that a Connection header names: they are of one connection only (RFC 9110, section 7.6.1)."""
+    named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
+    return [pair for pair in headers if pair[0] not in named]
 
 
 class Unsent(ConnectionError):
@@ -94,6 +105,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _reset(self) -> None:
         self.status = 0
         self.headers: Headers = []
+        self._incoming: Any = []
         self.complete = False
         self.length: int | None = None
         self._until_close = False
@@ -109,20 +121,23 @@ class UpstreamConnection(asyncio.Protocol):
             self._surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self._incoming.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:  # an interim answer: skipped
-            self.headers = []
+            self._incoming = []
             return
         self.status = status
+        self.headers, self._incoming = self._incoming, TRAILERS
         chunked = False
         for name, value in self.headers:
             if name == b"content-length":
                 self.length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
+            elif name == b"connection" and value not in USUAL_CONNECTION:
+                self.headers = end_to_end(self.headers)
         self._until_close = self.length is None and not chunked
         self._keep = bool(self._parser.should_keep_alive())  # the parser forgets it when the message is complete
         if self._head is not None and not self._head.done():
@@ -195,11 +210,10 @@ class UpstreamConnection(asyncio.Protocol):
     def deliver_to(self, sink: Sink) -> None:
         """From now on the body goes to ``sink``, beginning with what has come already."""
         self._sink = sink
-        if self._error is not None:
+        self._deliver()
+        if self._error is not None and self._sink is not None:
             self._sink = None
             sink.end(self._error)
-        else:
-            self._deliver()
 
     def take(self) -> bytes:
         """The whole body, if it has come already (`complete`)."""
@@ -210,6 +224,8 @@ class UpstreamConnection(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """Gives up: whoever waits is told, the connection is closed."""
         self._error = error
+        if self._sink is not None:
+            self._deliver()  # what came before it went wrong
         sink, self._sink = self._sink, None
         if self._head is not None and not self._head.done():
             self._head.set_exception(error)
@@ -234,7 +250,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.since = self._clock.now
 
     def close(self) -> None:
+        """Nobody is told anything after this."""
         self.closed = True
+        self._sink = None
         if self.transport is not None:
             self.transport.abort()
 

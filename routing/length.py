@@ -165,7 +165,7 @@ def _admit(
         bound = _bound(ask, pool)
         fits = bound is not None and bound <= room
         estimate = _estimate(ask, pool)
-        roomy = estimate + ask.output <= (1 - rule.window_free) * pool.window
+        roomy = rule.exact == "near" and estimate + ask.output <= (1 - rule.window_free) * pool.window
         if (fits or roomy) and short_says is not None:
             return Decision(pool.model, short_says.tokens, _method(short_says), reason)
         if rule.exact == "always":

@@ -1,0 +1,50 @@
+"""Fixtures for every test that talks to a running gateway: fakes at the wire, all of it in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.fakes.gateway import RunningGateway, config_for, running
+from tests.fakes.server import FakeServer, Script
+
+StartFake = Callable[..., Awaitable[FakeServer]]
+StartGateway = Callable[..., Awaitable[RunningGateway]]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that `yardstick serve` runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def fakes() -> AsyncIterator[StartFake]:
+    """Starts fake model servers: ``await fakes(script=..., name=..., window=...)``."""
+    started: list[FakeServer] = []
+
+    async def start(script: Script | None = None, **options: Any) -> FakeServer:
+        fake = await FakeServer(script=script, **options).start()
+        started.append(fake)
+        return fake
+
+    yield start
+    for fake in started:
+        await fake.stop()
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[StartGateway]:
+    """Starts gateways: ``await serving([fake], **settings)``."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            short: Sequence[FakeServer], long: Sequence[FakeServer] = (), **settings: Any
+        ) -> RunningGateway:
+            return await stack.enter_async_context(running(config_for(short, long, **settings)))
+
+        yield start
