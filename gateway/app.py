@@ -29,8 +29,9 @@ from gateway.clock import PERIOD, Clock
 from gateway.config import Config, EndpointSettings, PoolSettings
 from gateway.decide import Decider
 from gateway.discovery import Discovery, Report
-from gateway.downstream import Connection, Exchange, connection_factory
+from gateway.downstream import Connection, connection_factory
 from gateway.errors import ApiError
+from gateway.exchange import Exchange
 from gateway.families import MODELS
 from gateway.keys import Keys
 from gateway.pools import Pool
@@ -121,7 +122,7 @@ class Gateway:
         try:
             await asgi.answer(self.app, exchange)
         except Exception as error:
-            self.recorder.log_fault(exchange, error)
+            self.recorder.log_fault(exchange.request_id.decode(), error)
             exchange.fault()
 
     # -- running --------------------------------------------------------------------------------------------------
@@ -142,16 +143,21 @@ class Gateway:
             await asyncio.to_thread(self.log.close)
 
     async def _tick(self) -> None:
-        endpoints = [endpoint for _, endpoint in self._endpoints()]
         while True:
             await asyncio.sleep(PERIOD)
-            self.clock.now = now = time.monotonic()
-            for connection in tuple(self.connections):
-                connection.tick(now)
-            self._bound_unsent()
-            self.upstream.close_idle(endpoints)
-            if self.log is not None:
-                self.log.flush()
+            self.clock.now = time.monotonic()
+            try:
+                self._look_around(self.clock.now)
+            except Exception as error:  # deadlines must outlive a fault in one of them
+                self.recorder.log_fault("tick", error)
+
+    def _look_around(self, now: float) -> None:
+        for connection in tuple(self.connections):
+            connection.tick(now)
+        self._bound_unsent()
+        self.upstream.close_idle([endpoint for _, endpoint in self._endpoints()])
+        if self.log is not None:
+            self.log.flush()
 
     def _bound_unsent(self) -> None:
         """Slow readers together may hold so much and no more: those that hold most are cut off first."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from litestar.types import ASGIApp, Message
 
-from gateway.downstream import Exchange
+from gateway.exchange import Exchange
 
 
 async def answer(app: ASGIApp, exchange: Exchange) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.pools import Pool
-from gateway.upstream import Broken, Endpoint, Unsent, Upstream
+from gateway.upstream import Endpoint, Upstream
+from gateway.upstream_connection import Broken, Unsent
 
 PERIOD_DOWN = 0.5  # seconds between looks at an endpoint that does not answer
 PERIOD_UP = 5.0
@@ -70,16 +71,16 @@ class Discovery:
 def choose_served(body: bytes, model: str, configured: str | None) -> tuple[str, int | None]:
     """The served name and window in a /v1/models answer. Raises `Broken` where that is not clear."""
     try:
-        cards = {card["id"]: card for card in msgspec.json.decode(body)["data"]}
+        cards = {str(card["id"]): card for card in msgspec.json.decode(body)["data"]}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         raise Broken("GET /v1/models did not answer with a list of models") from None
     wanted = configured or model
     same = [name for name in cards if name == wanted] or [
-        name for name in cards if isinstance(name, str) and name.lower().rpartition("/")[2] == wanted.lower()
+        name for name in cards if name.lower().rpartition("/")[2] == wanted.lower()
     ]
     if not same and configured is None and len(cards) == 1:
         same = list(cards)
     if len(same) != 1:
-        raise Broken(f"it serves {sorted(map(str, cards))}, none of which is {wanted!r}: set `served_name`")
+        raise Broken(f"it serves {sorted(cards)}, none of which is {wanted!r}: set `served_name`")
     window = cards[same[0]].get("max_model_len")
     return same[0], window if isinstance(window, int) and window > 0 else None

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.config import TimeoutSettings
-from gateway.downstream import Exchange
 from gateway.errors import ApiError
-from gateway.upstream import Broken, UpstreamConnection
+from gateway.exchange import Exchange
+from gateway.upstream_connection import Broken, UpstreamConnection
 
 LARGEST_FRAME = 16 * 1024 * 1024  # a stream that holds back more without a blank line is no event stream
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -25,7 +25,7 @@ _prompt_tokens = re.compile(rb'"prompt_tokens":\s*(\d{1,9})').search
 _completion_tokens = re.compile(rb'"completion_tokens":\s*(\d{1,9})').search
 # A frame that carries usage and no choice: what `include_usage` adds.
 _usage_frame = re.compile(rb'data: ?\{[^\n]*"choices":\s*\[\],[^\n]*"usage":\s*\{[^\n]*\r?\n\r?\n')
-_null_usage = re.compile(rb',"usage":\s*null(?=[,}])')
+_null_usage = re.compile(rb',\s*"usage":\s*null(?=\s*[,}])')
 
 
 @dataclass(slots=True)
@@ -114,10 +114,10 @@ class Relay:
         self._exchange.write(data)
 
     def end(self, error: Exception | None) -> None:
-        if error is None and not self._tail.strip():
-            self._exchange.finish(self._tail)  # blank lines at most
+        if error is None:
+            self._exchange.finish(self._tail)  # the model server ended here; it is not ours to say that more is due
         elif self._streaming:
-            self._end_broken_stream(error or Broken("the stream ended inside a frame"))
+            self._end_broken_stream(error)
         else:
             self.outcome.error = _code(error)
             self._exchange.reset()
@@ -217,7 +217,11 @@ class Relay:
         """One whole error event, then the end, without [DONE]: a client must not take the stream for complete."""
         self.outcome.error = _code(error)
         self._tail = b""
-        told = error if isinstance(error, ApiError) else ApiError(502, f"{error}.".capitalize(), code="upstream_broken")
+        told = (
+            error
+            if isinstance(error, ApiError)
+            else ApiError(502, f"The answer broke off: {error}.", code="upstream_broken")
+        )
         self._exchange.keep_alive = False
         self._exchange.finish(b"data: " + told.body() + b"\n\n")
 

@@ -12,23 +12,14 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.decide import Decider
-from gateway.downstream import Exchange
 from gateway.errors import ApiError, has_shape, message_of, misleading
+from gateway.exchange import Exchange
 from gateway.pools import Pool
 from gateway.relay import Outcome, Relay
 from gateway.request import Request, Route
 from gateway.telemetry.record import Recorder
-from gateway.upstream import (
-    USUAL_CONNECTION,
-    Attempt,
-    Broken,
-    Collected,
-    Endpoint,
-    Pieces,
-    Unsent,
-    Upstream,
-    end_to_end,
-)
+from gateway.upstream import Attempt, Collected, Endpoint, Upstream
+from gateway.upstream_connection import USUAL_CONNECTION, Broken, Pieces, Unsent, end_to_end
 from routing.length import Decision
 from routing.pick import pick
 
@@ -95,7 +86,7 @@ class Serve:
             raise
         except Exception as error:
             record.failed("internal_error")
-            self._recorder.log_fault(exchange, error)
+            self._recorder.log_fault(exchange.request_id.decode(), error)
             exchange.fault()
         finally:
             record.end(exchange.status)

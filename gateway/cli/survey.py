@@ -13,7 +13,7 @@ from typing import IO
 from gateway.config import Config, EndpointSettings, PoolSettings
 from gateway.config_document import Problem
 from gateway.discovery import choose_served
-from gateway.upstream import Broken
+from gateway.upstream_connection import Broken
 
 _TIMEOUT = 2.0
 _MAX_BYTES = 1024 * 1024

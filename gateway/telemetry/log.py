@@ -48,3 +48,8 @@ class LineLog:
                     view = view[os.write(self._descriptor, view) :]
             except OSError:  # nobody is there to read: the gateway goes on
                 self.dropped += batch.count(b"\n")
+            self._batches.task_done()
+
+    def idle(self) -> bool:
+        """Whether everything that was handed over has been written."""
+        return not self._batches.unfinished_tasks

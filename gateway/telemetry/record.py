@@ -59,14 +59,17 @@ class Recorder:
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
 
-    def log_fault(self, exchange: Asked, error: BaseException) -> None:
-        """Where our own mistake happened: the frames, without values, which might hold a prompt."""
+    def log_fault(self, place: str, error: BaseException) -> None:
+        """Where our own mistake happened: the frames, without values, which might hold a prompt.
+
+        ``place``: the request's id, or what else was going on.
+        """
         if self.log is None:
             return
         frames = [
             f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
         ]
-        line = {"request_id": exchange.request_id.decode(), "fault": type(error).__name__, "frames": frames}
+        line = {"time": self.stamp(), "request_id": place, "fault": type(error).__name__, "frames": frames}
         self.log.append(msgspec.json.encode(line))
 
 

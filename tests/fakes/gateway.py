@@ -63,7 +63,7 @@ class RunningGateway:
         log = self.gateway.log
         assert log is not None
         log.flush()
-        await until(log._batches.empty)
+        await until(log.idle)
         found = b""
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._log, 1 << 16):

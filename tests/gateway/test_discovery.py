@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.discovery import choose_served
-from gateway.upstream import Broken
+from gateway.upstream_connection import Broken
 from tests.conftest import StartFake, StartGateway
 from tests.fakes.client import chat, get, post
 

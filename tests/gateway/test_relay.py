@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.downstream import Connection, Exchange
+from gateway.downstream import Connection
+from gateway.exchange import Exchange
 from gateway.relay import Outcome, Relay
-from gateway.upstream import UpstreamConnection
+from gateway.upstream_connection import UpstreamConnection
 from tests.conftest import StartFake, StartGateway
 from tests.fakes.client import chat, post, until
 from tests.fakes.http import Message, read_message
