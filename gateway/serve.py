@@ -75,7 +75,7 @@ class Serve:
                 else:
                     request.release()
                     lines = self._head_lines(exchange, decision, attempt)
-                    await relay.run(attempt.connection.status, lines, stream=_is_stream(attempt))
+                    await relay.run(attempt.connection.status, lines, stream=attempt.connection.events)
             record.relayed(relay.outcome)
             self._learn(request, pool, relay.outcome)
         except ApiError as error:
@@ -218,10 +218,3 @@ class Serve:
         asked = request.asked
         if outcome.prompt_tokens and asked is not None and asked.likely_bytes:
             pool.tokens.learn(asked.likely_bytes, outcome.prompt_tokens)
-
-
-def _is_stream(attempt: Attempt) -> bool:
-    for name, value in attempt.connection.headers:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False

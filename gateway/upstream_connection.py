@@ -66,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _reset(self) -> None:
         self.status = 0
         self.headers: Headers = []
+        self.events = False  # whether it is a stream of events
         self._incoming: Any = []
         self.complete = False
         self.length: int | None = None
@@ -97,6 +98,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self.length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
+            elif name == b"content-type":
+                self.events = value.startswith(b"text/event-stream")
             elif name == b"connection" and value not in USUAL_CONNECTION:
                 self.headers = end_to_end(self.headers)
         self._until_close = self.length is None and not chunked
