@@ -32,6 +32,7 @@ _NOT_SENT_ON = _HOP_BY_HOP | frozenset(
     b"host authorization cookie expect content-type accept-encoding x-data-parallel-rank x-api-key api-key".split()
 )
 _OURS = b"x-yardstick-"
+_MORE_ATTEMPTS = 1  # after one that no model server can have worked on
 _REQUEST_END = b"x-request-id: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _DECISION_LINES = (
     b"x-request-id: %b\r\nx-yardstick-model: %b\r\nx-yardstick-endpoint: %b\r\nx-yardstick-prompt-tokens: %d\r\n"
@@ -126,7 +127,9 @@ class Serve:
         try:
             return await self._send(exchange, request, pool, relay, tried)
         except Unsent:
-            again = AsyncRetrying(stop=stop_after_attempt(1), retry=retry_if_exception_type(Unsent), reraise=True)
+            again = AsyncRetrying(
+                stop=stop_after_attempt(_MORE_ATTEMPTS), retry=retry_if_exception_type(Unsent), reraise=True
+            )
             try:
                 return await again(self._send, exchange, request, pool, relay, tried)
             except Unsent as failure:

@@ -66,8 +66,8 @@ class Rule:
     exact: Literal["near", "always"] = "near"
     rough_low: float = 0.35
     rough_high: float = 2.0
-    fine_low: float = 0.96
-    fine_high: float = 1.04
+    fine_low: float = 0.95
+    fine_high: float = 1.05
     window_free: float = 0.25
 
 

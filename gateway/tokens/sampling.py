@@ -17,8 +17,8 @@ _FIRST = 12  # slices; as many again between them, and once more, only while it 
 _ROUNDS = 3
 _SLICE = 120  # characters
 _WORTH_IT = 3  # times the characters of all slices that a text must have, or counting it is as cheap
-_SIGMAS = 2.4
-_LEAST_ERROR = 0.025  # however alike the slices are: what lies between them may differ
+_SIGMAS = 3.0
+_LEAST_ERROR = 0.03  # however alike the slices are: what lies between them may differ
 _LEAST_SLICES = 8  # fewer say too little about their own spread
 
 Slices = Sequence[tuple[int, int, int]]
