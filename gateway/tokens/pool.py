@@ -12,7 +12,7 @@ import msgspec
 from gateway.families import Model, TemplateError
 from gateway.tokens.counter import Counter
 from gateway.tokens.prompt import CHAT, Prompt, Raws, read_prompt
-from gateway.tokens.sampling import Question
+from gateway.tokens.sampling import ALL_ROUNDS, FIRST_ROUND, LATER_ROUNDS, Question
 from routing.length import Count, Counted
 
 Remote = Callable[[bytes], Awaitable[tuple[int, bytes]]]
@@ -21,6 +21,7 @@ Remote = Callable[[bytes], Awaitable[tuple[int, bytes]]]
 _PLAUSIBLE = (1.3, 12.0)  # bytes per token: dense digits to deeply indented code
 _LEAST_LEARNED = 2048  # bytes of prompt under which the template weighs too much
 _WEIGHT = 0.02  # of one prompt in the running mean
+_LOOKED_AT_HERE = 96 * 1024  # bytes of JSON up to which the event loop itself takes a first look
 _WAITING = 64  # counts in line beyond which an estimate must do
 _REMOTE_TEXTS = 8  # prompts of a list that the model server is asked to count
 _REMOTE_FIELDS = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message")
@@ -71,15 +72,8 @@ class Tokens:
         prompts, the longest. Where nothing can count, or too much waits, ``estimated``.
         """
         if self._counter is not None and self._waiting < _WAITING:
-            self._waiting += 1
-            try:
-                work = self._count_here(self._counter, route, raws, wanted)
-                counted, size = await asyncio.get_running_loop().run_in_executor(self._workers, work)
-            finally:
-                self._waiting -= 1
-            if counted.complete:
-                self.learn(size, counted.tokens)
-            if counted.tokens >= 0:
+            counted = await self._count_here(self._counter, route, raws, wanted)
+            if counted is not None:
                 return counted
         elif self._counter is None and self._remote is not None:
             counted_there = await self._count_there(self._remote, route, raws)
@@ -87,18 +81,33 @@ class Tokens:
                 return counted_there
         return self._estimate(route, raws)
 
-    def _count_here(self, counter: Counter, route: str, raws: Raws, wanted: Count) -> Callable[[], tuple[Counted, int]]:
-        """(what was counted, bytes of the text); tokens -1 where the request can't be read."""
+    async def _count_here(self, counter: Counter, route: str, raws: Raws, wanted: Count) -> Counted | None:
+        """None where the request can't be read.
 
-        def work() -> tuple[Counted, int]:
+        A first look at a prompt that is not large costs less (a quarter of a millisecond) than handing it to a thread.
+        """
+        job: PromptCount | None = None
+        try:
+            if wanted.high is not None and _raw_size(route, raws) <= _LOOKED_AT_HERE:
+                job = PromptCount(counter, read_prompt(self.model, route, raws), wanted)
+                if (estimate := job.estimated(FIRST_ROUND)) is not None:
+                    return estimate
+
+            def work() -> tuple[Counted, int]:
+                here = job or PromptCount(counter, read_prompt(self.model, route, raws), wanted)
+                found = here.estimated(ALL_ROUNDS if job is None else LATER_ROUNDS) or here.counted()
+                return found, _utf8(here.prompt.texts[0]) if here.prompt.texts else 0
+
+            self._waiting += 1
             try:
-                prompt = read_prompt(self.model, route, raws)
-            except TemplateError:
-                return Counted(-1, complete=False), 0
-            text = prompt.texts[0] if prompt.texts else ""
-            return count_prompt(counter, prompt, wanted), _utf8(text)
-
-        return work
+                counted, size = await asyncio.get_running_loop().run_in_executor(self._workers, work)
+            finally:
+                self._waiting -= 1
+        except TemplateError:
+            return None
+        if counted.complete:
+            self.learn(size, counted.tokens)
+        return counted
 
     async def _count_there(self, remote: Remote, route: str, raws: Raws) -> Counted | None:
         bodies, cap = _remote_bodies(route, raws)
@@ -119,32 +128,47 @@ class Tokens:
         return Counted(_capped(most, cap), complete=True) if bodies else None
 
     def _estimate(self, route: str, raws: Raws) -> Counted:
-        fields = ("messages", "tools") if route == CHAT else ("prompt",)
-        size = sum(len(memoryview(raws[name])) for name in fields if name in raws)
-        return Counted(int(size / self._ratio) + 1, complete=False, estimated=True)
+        return Counted(int(_raw_size(route, raws) / self._ratio) + 1, complete=False, estimated=True)
 
 
-def count_prompt(counter: Counter, prompt: Prompt, wanted: Count) -> Counted:
-    """The longest of a request's prompts. Runs in a worker thread."""
-    limit = wanted.up_to
-    if prompt.cap is not None and prompt.cap <= limit:
-        limit = prompt.cap  # more than the cap need not be counted: it is cut
-    question = None
-    if len(prompt.texts) == 1 and (wanted.low > 0 or wanted.high is not None):
-        question = Question(prompt.texts[0], limit, wanted.low, wanted.high)
-        if (estimate := question.sampled(counter)) is not None:
-            return Counted(_capped(estimate.tokens, prompt.cap), complete=False, estimated=True)
-    most = Counted(prompt.ids, complete=True)
-    for text in prompt.texts:
-        if counter.expansion.factor is not None and counter.expansion.factor * _utf8(text) <= most.tokens:
-            break
-        found = counter.count(text, limit, special=prompt.special, enough=question.counted if question else None)
-        if not found.complete:
-            if prompt.cap is not None and found.tokens >= prompt.cap:
-                return Counted(prompt.cap, complete=True)
-            return found
-        most = max(most, found)
-    return most._replace(tokens=_capped(most.tokens, prompt.cap))
+class PromptCount:
+    """One request's prompts on their way to a number: an estimate if that will do, else a count."""
+
+    def __init__(self, counter: Counter, prompt: Prompt, wanted: Count) -> None:
+        self.prompt = prompt
+        self._counter = counter
+        # More than the cap need not be counted: it is cut.
+        self._limit = wanted.up_to if prompt.cap is None else min(prompt.cap, wanted.up_to)
+        self._question: Question | None = None
+        if len(prompt.texts) == 1 and (wanted.low > 0 or wanted.high is not None):
+            self._question = Question(prompt.texts[0], self._limit, wanted.low, wanted.high)
+
+    def estimated(self, rounds: range) -> Counted | None:
+        """From slices of the text, if they answer the question."""
+        if self._question is None or (estimate := self._question.sampled(self._counter, rounds)) is None:
+            return None
+        return Counted(_capped(estimate.tokens, self.prompt.cap), complete=False, estimated=True)
+
+    def counted(self) -> Counted:
+        """The longest of the prompts. For a worker thread."""
+        prompt, counter = self.prompt, self._counter
+        most = Counted(prompt.ids, complete=True)
+        for text in prompt.texts:
+            if counter.expansion.factor is not None and counter.expansion.factor * _utf8(text) <= most.tokens:
+                break
+            enough = self._question.counted if self._question else None
+            found = counter.count(text, self._limit, special=prompt.special, enough=enough)
+            if not found.complete:
+                if prompt.cap is not None and found.tokens >= prompt.cap:
+                    return Counted(prompt.cap, complete=True)
+                return found
+            most = max(most, found)
+        return most._replace(tokens=_capped(most.tokens, prompt.cap))
+
+
+def _raw_size(route: str, raws: Raws) -> int:
+    fields = ("messages", "tools") if route == CHAT else ("prompt",)
+    return sum(len(memoryview(raws[name])) for name in fields if name in raws)
 
 
 def _remote_bodies(route: str, raws: Raws) -> tuple[Sequence[bytes], int | None]:

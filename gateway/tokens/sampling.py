@@ -14,7 +14,8 @@ from typing import NamedTuple
 from gateway.tokens.counter import Counter
 
 _FIRST = 12  # slices; as many again between them, and once more, only while it is left open
-_ROUNDS = 3
+ALL_ROUNDS = range(3)
+FIRST_ROUND, LATER_ROUNDS = ALL_ROUNDS[:1], ALL_ROUNDS[1:]
 _SLICE = 120  # characters
 _WORTH_IT = 3  # times the characters of all slices that a text must have, or counting it is as cheap
 _SIGMAS = 3.0
@@ -48,9 +49,9 @@ class Question:
         self._high = high
         self._slices: Slices = ()
 
-    def sampled(self, counter: Counter) -> Estimate | None:
-        """The answer from slices alone, if they give one."""
-        for turn in range(_ROUNDS):
+    def sampled(self, counter: Counter, rounds: range = ALL_ROUNDS) -> Estimate | None:
+        """The answer from slices alone, if they give one. ``rounds``: those that have not been made yet."""
+        for turn in rounds:
             slices = _FIRST << turn
             if self._length < _WORTH_IT * slices * _SLICE:
                 break
