@@ -5,6 +5,7 @@ from __future__ import annotations
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gateway.families import Model, render
@@ -13,6 +14,8 @@ from gateway.tokens import Counter
 _LEFT_OUT = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"})
 _BYTES_PER_TOKEN = 8  # more than sources have: what is read suffices
 _NEAR = 200  # characters around a cut that are tried one by one
+# In places where each further character adds no token or two, another ending makes the length come out.
+_ENDINGS = ("", "\n# end", "\n# the end", "\n# the end of it", "\n#")
 _NO_LIMIT = 1 << 40
 
 
@@ -38,26 +41,29 @@ class Sources:
     def prompt(self, model: Model, share: float, tokens: int, question: str) -> SizedPrompt:
         """Files from ``share`` (0 to 1) of the way through the library on, the last one cut, and the question.
 
-        As long as it gets without being longer than ``tokens`` in the model's template, which is nearly always exact.
-        Raises ValueError if the library is too small.
+        Exactly ``tokens`` long in the model's template, unless no ending makes it so: then a little shorter. Raises
+        ValueError if the library is too small.
         """
         headed = list(self._headed(share, tokens * _BYTES_PER_TOKEN))
         files = "\n".join(headed)
 
-        def count(cut: int) -> int:
-            body = {"messages": [{"role": "user", "content": _asked(files[:cut], question)}]}
+        def count(cut: int, ending: str = "") -> int:
+            body = {"messages": [{"role": "user", "content": _asked(files[:cut] + ending, question)}]}
             return self._counter.count(render(model, body), _NO_LIMIT).tokens
 
         if count(len(files)) < tokens:
             raise ValueError(f"the standard library in {self._folder} has too few sources for {tokens:,} tokens")
-        cut = _longest(count, tokens, len(files))
-        text = _asked(files[:cut], question)
+        for ending in _ENDINGS:
+            cut = _longest(partial(count, ending=ending), tokens, len(files))
+            if count(cut, ending) == tokens:
+                break
+        text = _asked(files[:cut] + ending, question)
         used, length = 0, 0
         for file in headed:
             if length >= cut:
                 break
             used, length = used + 1, length + len(file) + 1
-        return SizedPrompt(text, count(cut), used, headed[0].split(maxsplit=2)[1])
+        return SizedPrompt(text, count(cut, ending), used, headed[0].split(maxsplit=2)[1])
 
     def _headed(self, share: float, size: int) -> Iterator[str]:
         """Files with their paths above them, until there are ``size`` characters; after the last comes the first."""
