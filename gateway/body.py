@@ -60,7 +60,7 @@ class Body:
         data = self.data
         if len(data) > _SMALL or b"\\u" in data or b"\\/" in data:
             return False
-        for key in self.raws:  # noqa: SIM110 - a generator costs twice as much, for each request
+        for key in self.raws:  # noqa: SIM110 - a generator costs a fifth more, for each request
             if data.count(_QUOTED.get(key) or b'"%b"' % key.encode()) != 1:
                 return False
         return True
