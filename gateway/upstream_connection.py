@@ -1,7 +1,8 @@
 """One connection to a model server: HTTP/1.1 as a client, one request at a time.
 
 An own client on asyncio's protocols, because the client is most of what a gateway costs: httpx alone takes 1.2 ms of
-CPU a request (measured), the whole of this gateway about 0.1. It speaks only what model servers speak: no redirects, no cookies, no compression.
+CPU a request (measured), the whole of this gateway about 0.1. It speaks only what model servers speak: no redirects, no
+cookies, no compression.
 """
 
 from __future__ import annotations
