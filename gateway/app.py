@@ -7,6 +7,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import random
 import re
 import secrets
 import signal
@@ -41,6 +42,7 @@ from gateway.telemetry.log import LineLog
 from gateway.telemetry.record import Recorder, States
 from gateway.tokens import Counter, Remote, Tokens, load_counter
 from gateway.upstream import Endpoint, Upstream
+from routing.health import EjectionRule
 
 _RELAYED = {route.value.encode(): route for route in Route}
 _request_id = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
@@ -62,16 +64,16 @@ class Gateway:
         self._id_numbers = itertools.count(1)
         self._keys = Keys.load(Path(config.api_key_file)) if config.api_key_file else None
         self.upstream = Upstream(self.clock, config.timeouts)
-        builder = PoolBuilder(self.upstream)
+        builder = PoolBuilder(config, self.upstream, report)
         self.pools = {settings.model: builder.build(settings) for settings in config.pools}
         self.decider = Decider(config, self.pools)
         registry = CollectorRegistry()
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
             registry.register(collector)
-        registry.register(States(self._endpoints, lambda: len(self.connections), log))
+        registry.register(States(self._endpoints, lambda: len(self.connections), self.clock, log))
         self.recorder = Recorder(registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
         self.serve = Serve(config, self.clock, self.pools, self.decider, self.upstream, self.recorder)
-        self.discovery = Discovery(list(self.pools.values()), self.upstream, report)
+        self.discovery = Discovery(list(self.pools.values()), self.upstream, report, config.probes)
         self.app: Litestar = routes.build(
             config, self.pools, self.decider, registry, VERSION, lifespan=[self._running], debug=False
         )
@@ -179,8 +181,11 @@ class Gateway:
 class PoolBuilder:
     """Pools share the threads that count, and the tokenizers that are the same."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, config: Config, upstream: Upstream, report: Report) -> None:
         self._upstream = upstream
+        self._report = report
+        self._ejection = EjectionRule(**config.ejection.model_dump())
+        self._draw = random.randrange if config.workers > 1 else None  # several processes: see routing.pick
         self._workers = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
         self._counters: dict[str, Counter] = {}
 
@@ -189,7 +194,7 @@ class PoolBuilder:
         endpoints = [build_endpoint(endpoint) for endpoint in settings.endpoints]
         counter = self._counter(settings.tokenizer) if settings.tokenizer is not None else None
         tokens = Tokens(model, self._workers, counter=counter, remote=self._remote(endpoints))
-        return Pool(settings, model, endpoints, tokens)
+        return Pool(settings, model, endpoints, tokens, ejection=self._ejection, draw=self._draw, report=self._report)
 
     def _counter(self, source: str) -> Counter:
         if source not in self._counters:

@@ -115,6 +115,10 @@ class Body:
         raw = self.raws.get(key)
         return None if raw is None else bytes(raw)
 
+    def restore(self) -> None:
+        """Takes all changes back: the body may have to be prepared for another model."""
+        self._splices.clear()
+
     def replace(self, key: str, value: bytes) -> None:
         start, end = self._span(key)
         self._splices.append((start, end, value))

@@ -129,6 +129,33 @@ class RoutingSettings(Settings):
     reserve_output: Annotated[int, Field(ge=1)] = Field(
         default=1024, description="tokens kept free for the answer of a request without max_tokens"
     )
+    fallback: Literal["never", "down", "busy"] = Field(
+        default="never",
+        description="the long model answers `auto`'s short prompts if no endpoint of the short one can be reached "
+        "(down), or if they are busy too (busy)",
+    )
+
+
+class EjectionSettings(Settings):
+    """When an endpoint that fails is left out. 4xx never count, 429 and 503 mean busy; it returns by itself."""
+
+    failures: Annotated[int, Field(ge=1)] = Field(default=3, description="in a row, after which it is left out")
+    seconds: Seconds = Field(default=5.0, description="for how long; twice as long each time until it answers")
+    longest: Seconds = Field(default=60.0, description="at most that long")
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="of a pool's endpoints, left out at the same time at most"
+    )
+
+
+class ProbeSettings(Settings):
+    """How endpoints are asked whether they are up: GET /health, then /v1/models."""
+
+    period: Seconds = Field(default=5.0, description="between probes of an endpoint that is up")
+    period_down: Seconds = Field(default=0.5, description="between probes of one that is down")
+    timeout: Seconds = Field(default=5.0, description="for the answers")
+    failures: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="in a row, after which it is down; at once where no connection can be had"
+    )
 
 
 class LimitSettings(Settings):
@@ -166,6 +193,9 @@ class Config(Settings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8080, description="port to listen on; 0 picks a free one"
     )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="processes that share the port; each runs on one core"
+    )
     api_key_file: str | None = Field(
         default=None,
         description="clients' keys, hashed: `yardstick keys new NAME --file FILE` adds one; default: anyone may",
@@ -175,6 +205,8 @@ class Config(Settings):
         description="one entry for each model: the endpoints that serve it"
     )
     routing: RoutingSettings = Field(default=RoutingSettings(), description="which of two models answers `auto`")
+    ejection: EjectionSettings = Field(default=EjectionSettings(), description="of endpoints that fail")
+    probes: ProbeSettings = Field(default=ProbeSettings(), description="of endpoints; times in seconds")
     aliases: dict[str, str] = Field(
         default_factory=dict, description="other names for `auto` or a model", examples=[{"gpt-4o": AUTO}]
     )

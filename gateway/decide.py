@@ -23,6 +23,7 @@ class Decider:
         self._short = pools[config.routing.short]
         self._long = pools[config.routing.long]
         self._reserve = config.routing.reserve_output
+        self._may_go_long = config.routing.fallback != "never"
         self.rule = Rule(threshold=config.routing.threshold, exact=config.routing.exact)
 
     async def decide(self, request: Request) -> Decision:
@@ -44,6 +45,19 @@ class Decider:
             raise self.unknown_model(request.model)
         facts: PoolFacts = pool.facts
         return await self._settle(request, lambda counts: check(ask, self.rule, facts, counts))
+
+    async def fallback(self, request: Request, decision: Decision) -> Decision | None:
+        """The long model in the short one's place, if it may answer this; never the other way round."""
+        name = self._aliases.get(request.model, request.model)
+        if not self._may_go_long or name != AUTO or decision.model != self._short.name or self._short is self._long:
+            return None
+        asked, facts = request.asked, self._long.facts
+        assert asked is not None  # since it was decided
+        try:
+            instead = await self._settle(request, lambda counts: check(asked, self.rule, facts, counts))
+        except ApiError:  # it is too long for the long one: what happened to the short one is the better answer
+            return None
+        return instead._replace(reason="short-unavailable")
 
     async def _settle(
         self, request: Request, rule: Callable[[Mapping[str, Counted]], Decision | Count | TooLong]

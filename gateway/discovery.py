@@ -1,4 +1,5 @@
-"""Asks each endpoint's /v1/models what it serves: its name for the model, and its window. Servers may come late."""
+"""Probes each endpoint: is it well (/health), and what does it serve (/v1/models): its name for the model, and its
+window. Servers may come late."""
 
 from __future__ import annotations
 
@@ -7,24 +8,30 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.config import ProbeSettings
 from gateway.pools import Pool
 from gateway.upstream import Endpoint, Upstream
 from gateway.upstream_connection import Broken, Unsent
 
-PERIOD_DOWN = 0.5  # seconds between looks at an endpoint that does not answer
-PERIOD_UP = 5.0
+_NO_SUCH_ROUTE = (404, 405, 501)  # a server without /health is asked for its models only
 
 Report = Callable[[str], None]
 
 
 class Discovery:
-    """Keeps `Endpoint.up`, its served name and its window true. ``report`` gets a line whenever one changes."""
+    """Keeps `Endpoint.up`, its served name and its window true. ``report`` gets a line whenever one changes.
 
-    def __init__(self, pools: list[Pool], upstream: Upstream, report: Report) -> None:
+    An endpoint is down at once if it refuses connections, and after a few failed probes in a row if it is slow to
+    answer or answers wrongly: one that is busy with a long prompt must not be given up for it.
+    """
+
+    def __init__(self, pools: list[Pool], upstream: Upstream, report: Report, probes: ProbeSettings) -> None:
         self._pools = pools
         self._upstream = upstream
         self._report = report
+        self._probes = probes
         self._said: dict[Endpoint, str] = {}
+        self._failed: dict[Endpoint, int] = {}
 
     async def look_once(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -40,19 +47,17 @@ class Discovery:
 
     async def _follow(self, pool: Pool, endpoint: Endpoint) -> None:
         while True:
-            await asyncio.sleep(PERIOD_UP if endpoint.up else PERIOD_DOWN)
+            await asyncio.sleep(self._probes.period if endpoint.up else self._probes.period_down)
             await self._look(pool, endpoint)
 
     async def _look(self, pool: Pool, endpoint: Endpoint) -> None:
         try:
-            status, body = await self._upstream.fetch(endpoint, "GET", "/v1/models")
-            if status != 200:
-                raise Broken(f"GET /v1/models answered {status}")
-            served, window = choose_served(body, pool.name, endpoint.configured_name)
+            await self._ask_health(endpoint)
+            served, window = choose_served(await self._ask_models(endpoint), pool.name, endpoint.configured_name)
         except (Unsent, Broken, TimeoutError) as error:
-            endpoint.up = False
-            self._say(endpoint, f"{pool.name}: {endpoint.address} is down: {error or 'no answer in time'}")
+            self._note_failure(pool, endpoint, error)
             return
+        self._failed[endpoint] = 0
         endpoint.served_json = msgspec.json.encode(served)
         endpoint.window = window
         pool.settle_window()
@@ -61,6 +66,24 @@ class Discovery:
         self._say(
             endpoint, f"{pool.name} -> {endpoint.address} serves {served!r}, window {shown} (used: {pool.window:,})"
         )
+
+    async def _ask_health(self, endpoint: Endpoint) -> None:
+        status, _ = await self._upstream.fetch(endpoint, "GET", "/health", seconds=self._probes.timeout)
+        if status != 200 and status not in _NO_SUCH_ROUTE:
+            raise Broken(f"GET /health answered {status}")
+
+    async def _ask_models(self, endpoint: Endpoint) -> bytes:
+        status, body = await self._upstream.fetch(endpoint, "GET", "/v1/models", seconds=self._probes.timeout)
+        if status != 200:
+            raise Broken(f"GET /v1/models answered {status}")
+        return body
+
+    def _note_failure(self, pool: Pool, endpoint: Endpoint, error: Exception) -> None:
+        failed = self._failed[endpoint] = self._failed.get(endpoint, 0) + 1
+        if endpoint.up and failed < self._probes.failures and not isinstance(error, Unsent):
+            return
+        endpoint.up = False
+        self._say(endpoint, f"{pool.name}: {endpoint.address} is down: {error or 'no answer in time'}")
 
     def _say(self, endpoint: Endpoint, line: str) -> None:
         if self._said.get(endpoint) != line:

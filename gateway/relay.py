@@ -50,7 +50,7 @@ class Relay:
         timeouts: TimeoutSettings,
         timer: Callable[[], float],
         first_byte_seconds: float,
-        hide_usage: bool,
+        hide_usage: bool = False,
     ) -> None:
         self._exchange = exchange
         self._connection: UpstreamConnection | None = None
@@ -59,7 +59,7 @@ class Relay:
         self._timer = timer
         self._began = clock.now
         self._first_byte_seconds = first_byte_seconds
-        self._hide_usage = hide_usage
+        self.hide_usage = hide_usage
         self._streaming = False
         self._paused = False
         self._tail = b""
@@ -108,7 +108,7 @@ class Relay:
             data = self._whole_frames(data)
             if not data:
                 return
-            if self._hide_usage and b'"usage"' in data:
+            if self.hide_usage and b'"usage"' in data:
                 data = self._without_usage(data)
         self._note(data)
         self._exchange.write(data)

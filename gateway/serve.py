@@ -6,9 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
-
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.decide import Decider
@@ -17,23 +14,13 @@ from gateway.exchange import Exchange
 from gateway.pools import Pool
 from gateway.relay import Outcome, Relay
 from gateway.request import Request, Route
-from gateway.telemetry.record import Recorder
-from gateway.upstream import Attempt, Collected, Endpoint, Upstream
-from gateway.upstream_connection import USUAL_CONNECTION, Broken, Pieces, Unsent, end_to_end
+from gateway.send import HOP_BY_HOP, OURS, Sender, Unreachable, prepare
+from gateway.telemetry.record import Record, Recorder
+from gateway.upstream import Attempt, Collected, Upstream
+from gateway.upstream_connection import Broken
+from routing.health import Conduct, conduct_of
 from routing.length import Decision
-from routing.pick import pick
 
-# Of one connection only, or not the client's to say. Those with a name of ours are left out by their prefix.
-_HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
-    b"upgrade content-length x-request-id".split()
-)
-_NOT_SENT_ON = _HOP_BY_HOP | frozenset(
-    b"host authorization cookie expect content-type accept-encoding x-data-parallel-rank x-api-key api-key".split()
-)
-_OURS = b"x-yardstick-"
-_MORE_ATTEMPTS = 1  # after one that no model server can have worked on
-_REQUEST_END = b"x-request-id: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _DECISION_LINES = (
     b"x-request-id: %b\r\nx-yardstick-model: %b\r\nx-yardstick-endpoint: %b\r\nx-yardstick-prompt-tokens: %d\r\n"
     b"x-yardstick-counted: %b\r\nx-yardstick-threshold: %b\r\nx-yardstick-reason: %b\r\n"
@@ -57,8 +44,9 @@ class Serve:
         self._clock = clock
         self._pools = pools
         self._decider = decider
-        self._upstream = upstream
+        self._sender = Sender(clock, upstream)
         self._recorder = recorder
+        self._fallback = config.routing.fallback
         self._threshold = b"%d" % config.routing.threshold
 
     async def __call__(self, exchange: Exchange, route: Route) -> None:
@@ -67,16 +55,18 @@ class Serve:
             request = Request(route, exchange.body, operator_fields=self._config.operator_fields)
             exchange.body = b""
             decision = await self._decider.decide(request)
-            pool = self._pools[decision.model]
             record.decided(decision)
             relay = self._relay(exchange, request, decision)
-            with await self._begin(exchange, request, pool, relay) as attempt:
+            attempt, decision = await self._begin(exchange, request, relay, decision, record)
+            with attempt:
+                pool = self._pools[decision.model]
                 if attempt.connection.status >= 400:
                     await self._refusal(exchange, request, decision, pool, attempt)
                 else:
                     request.release()
                     lines = self._head_lines(exchange, decision, attempt)
                     await relay.run(attempt.connection.status, lines, stream=attempt.connection.events)
+                    self._judge(pool, attempt, relay.outcome)
             record.relayed(relay.outcome)
             self._learn(request, pool, relay.outcome)
         except ApiError as error:
@@ -97,82 +87,33 @@ class Serve:
     def _relay(self, exchange: Exchange, request: Request, decision: Decision) -> Relay:
         timeouts = self._timeouts
         patience = timeouts.first_byte + timeouts.first_byte_per_1k_tokens * decision.tokens / 1000
-        hide_usage = self._add_members(request, self._pools[decision.model])
-        return Relay(exchange, self._clock, timeouts, time.perf_counter, patience, hide_usage)
+        return Relay(exchange, self._clock, timeouts, time.perf_counter, patience)
 
-    def _add_members(self, request: Request, pool: Pool) -> bool:
-        """Makes the permitted changes to a body but for the model's name; True if usage was added to what is asked."""
-        body = request.body
-        for name, member in pool.defaults:
-            if name not in body.raws:
-                body.insert(member)
-        if not (request.stream and self._config.stream_usage):
-            return False
-        options = body.get("stream_options")
-        if "stream_options" not in body.raws:
-            body.insert(b'"stream_options":{"include_usage":true}')
-        elif options is None:
-            body.replace("stream_options", b'{"include_usage":true}')
-        elif isinstance(options, dict) and not options.get("include_usage"):
-            asked = {**options, "include_usage": True}
-            asked.pop("continuous_usage_stats", None)  # without include_usage it has no effect: it must get none
-            body.replace("stream_options", msgspec.json.encode(asked))
-        else:
-            return False
-        return True
-
-    async def _begin(self, exchange: Exchange, request: Request, pool: Pool, relay: Relay) -> Attempt:
-        """Sends to an endpoint and waits for the head of its answer; once more if the first one can't have seen it."""
-        tried: list[Endpoint] = []
+    async def _begin(
+        self, exchange: Exchange, request: Request, relay: Relay, decision: Decision, record: Record
+    ) -> tuple[Attempt, Decision]:
+        """The attempt whose answer the client gets. The decision changes if the long model has to stand in."""
         try:
-            return await self._send(exchange, request, pool, relay, tried)
-        except Unsent:
-            again = AsyncRetrying(
-                stop=stop_after_attempt(_MORE_ATTEMPTS), retry=retry_if_exception_type(Unsent), reraise=True
-            )
-            try:
-                return await again(self._send, exchange, request, pool, relay, tried)
-            except Unsent as failure:
-                message = f"No endpoint of {pool.name} can be reached: {failure}."
-                raise ApiError(503, message, code="endpoint_unreachable", retry_after=2) from None
-
-    async def _send(
-        self, exchange: Exchange, request: Request, pool: Pool, relay: Relay, tried: list[Endpoint]
-    ) -> Attempt:
-        pool.turn += 1
-        # Where there is no other endpoint, the same one gets a new connection: the kept one may have gone stale.
-        endpoint = pick(pool.endpoints, pool.turn, tried) or (tried[0] if tried else None)
-        if endpoint is None:
-            addresses = ", ".join(endpoint.address for endpoint in pool.endpoints)
-            message = f"No endpoint of {pool.name} is up (configured: {addresses})."
-            raise ApiError(503, message, code="no_endpoint_up", retry_after=2)
-        fresh = bool(tried)
-        tried.append(endpoint)
-        connection = await self._upstream.connect(endpoint, fresh=fresh)
-        attempt = Attempt(endpoint, connection)
-        try:
-            relay.watch(connection)
-            await connection.send(self._pieces(exchange, request, endpoint))
-        except Broken as error:
+            attempt = await self._send(exchange, request, relay, decision)
+            if self._fallback != "busy" or conduct_of(attempt.connection.status) is not Conduct.BUSY:
+                return attempt, decision
+            instead = await self._decider.fallback(request, decision)
+            if instead is None:
+                return attempt, decision
             attempt.close()
-            raise ApiError(502, f"{endpoint.address}: {error}.", code="upstream_broken") from None
-        except BaseException:
-            attempt.close()
-            raise
-        return attempt
+        except Unreachable:
+            instead = await self._decider.fallback(request, decision)
+            if instead is None:
+                raise
+        record.decided(instead)
+        return await self._send(exchange, request, relay, instead), instead
 
-    def _pieces(self, exchange: Exchange, request: Request, endpoint: Endpoint) -> Pieces:
-        body = request.body.spliced(model=endpoint.served_json)
-        head = [endpoint.request_head(request.route.value)]
-        headers, fields = exchange.headers, exchange.fields
-        if fields.get(b"connection", b"close") not in USUAL_CONNECTION or len(fields) < len(headers):
-            headers = end_to_end(headers)
-        for name, value in headers:
-            if name not in _NOT_SENT_ON and not name.startswith(_OURS):
-                head.append(b"%b: %b\r\n" % (name, value))
-        length = sum(map(len, body))
-        head.append(_REQUEST_END % (exchange.request_id, length))
-        return [b"".join(head), *body]
+    async def _send(self, exchange: Exchange, request: Request, relay: Relay, decision: Decision) -> Attempt:
+        pool = self._pools[decision.model]
+        relay.hide_usage = prepare(request, pool, stream_usage=self._config.stream_usage)
+        asked = request.asked
+        assert asked is not None  # since it was decided
+        return await self._sender.begin(exchange, request, pool, relay, decision.tokens + asked.output)
 
     # -- the answer on its way down -------------------------------------------------------------------------------
 
@@ -181,7 +122,7 @@ class Serve:
         lines = [
             b"%b: %b\r\n" % (name, value)
             for name, value in attempt.connection.headers
-            if name not in _HOP_BY_HOP and not name.startswith(_OURS)
+            if name not in HOP_BY_HOP and not name.startswith(OURS)
         ]
         model, tokens, method, reason = decision
         lines.append(
@@ -207,6 +148,7 @@ class Serve:
         try:
             body = await collected.body
         except Broken as error:
+            pool.judge(attempt.endpoint, Conduct.FAILED, self._clock.now)
             raise ApiError(502, f"{attempt.endpoint.address}: {error}.", code="upstream_broken") from None
         status = attempt.connection.status
         message = message_of(body)
@@ -216,6 +158,13 @@ class Serve:
             raise replaced
         exchange.start(status, self._head_lines(exchange, decision, attempt), len(body))
         exchange.finish(body)
+
+    def _judge(self, pool: Pool, attempt: Attempt, outcome: Outcome) -> None:
+        """A request that used up its whole time says nothing of the endpoint."""
+        if not outcome.error:
+            pool.judge(attempt.endpoint, Conduct.ANSWERED, self._clock.now)
+        elif outcome.error != "total_timeout":
+            pool.judge(attempt.endpoint, Conduct.FAILED, self._clock.now)
 
     def _learn(self, request: Request, pool: Pool, outcome: Outcome) -> None:
         asked = request.asked

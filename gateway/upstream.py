@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
@@ -10,12 +11,14 @@ from types import TracebackType
 from gateway.clock import Clock
 from gateway.config import TimeoutSettings
 from gateway.upstream_connection import Unsent, UpstreamConnection
+from routing.health import Health
 
 
 class Endpoint:
-    """One address of a model server, with its idle connections.
+    """One address of a model server, with its idle connections and what is known of its state.
 
-    ``up`` is what the last look at its /v1/models said; its served name and ``window`` came from there or the config.
+    ``up`` is what the last probe said; its served name and ``window`` came from there or the config. ``load`` is in
+    tokens: of all attempts in flight, prompts and what is reserved for their answers. ``ejections``: since the start.
     """
 
     def __init__(
@@ -32,6 +35,10 @@ class Endpoint:
         self.window: int | None = None
         self.up = False
         self.in_flight = 0
+        self.load = 0
+        self.health = Health()
+        self.ejections = 0
+        self.salt = int.from_bytes(hashlib.blake2b(f"{self.address}{prefix}".encode(), digest_size=8).digest())
         self.idle: list[UpstreamConnection] = []
         authorization = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         default_port = 443 if tls else 80
@@ -49,25 +56,35 @@ class Endpoint:
 
 
 class Attempt:
-    """One send to one endpoint, as a scope: counted in flight, its connection kept or closed at the end."""
+    """One send to one endpoint, as a scope: counted in flight, its connection kept or closed at the end.
 
-    __slots__ = ("_open", "connection", "endpoint")
+    ``weight``: the tokens that it adds to the endpoint's load. ``connection`` is there once `open` is through.
+    """
 
-    def __init__(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+    __slots__ = ("_open", "_weight", "connection", "endpoint")
+
+    connection: UpstreamConnection
+
+    def __init__(self, endpoint: Endpoint, weight: int = 0) -> None:
         self.endpoint = endpoint
-        self.connection = connection
+        self._weight = weight
         self._open = True
         endpoint.in_flight += 1
+        endpoint.load += weight
 
     def close(self) -> None:
         if not self._open:
             return
         self._open = False
-        self.endpoint.in_flight -= 1
-        connection = self.connection
+        endpoint = self.endpoint
+        endpoint.in_flight -= 1
+        endpoint.load -= self._weight
+        connection: UpstreamConnection | None = getattr(self, "connection", None)
+        if connection is None:
+            return
         if connection.reusable():
             connection.put_aside()
-            self.endpoint.idle.append(connection)
+            endpoint.idle.append(connection)
         else:
             connection.close()
 
@@ -118,8 +135,8 @@ class Upstream:
         if body is not None:
             head += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         async with asyncio.timeout(seconds):
-            connection = await self.connect(endpoint, fresh=True)  # a kept one may have gone stale
-            with Attempt(endpoint, connection):
+            with Attempt(endpoint) as attempt:
+                connection = attempt.connection = await self.connect(endpoint, fresh=True)  # a kept one may be stale
                 await connection.send([head + b"\r\n" + (body or b"")])
                 collected = Collected()
                 connection.deliver_to(collected)

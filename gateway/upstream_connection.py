@@ -32,7 +32,14 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 class Unsent(ConnectionError):
-    """No byte of an answer came and the model server can't have worked on the request: another attempt is safe."""
+    """No byte of an answer came and the model server can't have worked on the request: another attempt is safe.
+
+    ``stale``: it was a kept connection that the model server had given up, which is no fault of its.
+    """
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
+        super().__init__(reason)
+        self.stale = stale
 
 
 class Broken(ConnectionError):
@@ -152,7 +159,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._deliver()
             return
         if not self._received and self.served and self._clock.now - self.since <= 1.0:
-            self.fail(Unsent("a kept connection had gone stale"))
+            self.fail(Unsent("a kept connection had gone stale", stale=True))
         else:
             self.fail(Broken("the model server closed the connection before its answer was complete"))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Method = Literal["bounded", "estimated", "counted", "unsplittable"]
-Reason = Literal["short-prompt", "long-prompt", "short-window", "named-model", "only-model"]
+Reason = Literal["short-prompt", "long-prompt", "short-window", "short-unavailable", "named-model", "only-model"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ _DECISION = {
     "x-yardstick-prompt-tokens": "The prompt's length in tokens, as far as it had to be known",
     "x-yardstick-counted": "How: bounded (at most so many), estimated, counted, unsplittable",
     "x-yardstick-threshold": "The threshold, in the short model's tokens",
-    "x-yardstick-reason": "Why this model: short-prompt, long-prompt, short-window, named-model, only-model",
+    "x-yardstick-reason": "Why this model: short-prompt, long-prompt, short-window, short-unavailable, named-model or "
+    "only-model",
 }
 
 

@@ -34,5 +34,9 @@ FIRST_CHUNK = Name(
 DURATION = Name("yardstick_request_seconds", "From the request's last byte to the answer's last", ("model",))
 IN_FLIGHT = Name("yardstick_in_flight", "Attempts that were sent and have not ended", ("model", "endpoint"))
 ENDPOINT_UP = Name("yardstick_endpoint_up", "1 if the endpoint answered when last asked", ("model", "endpoint"))
+ENDPOINT_EJECTED = Name(
+    "yardstick_endpoint_ejected", "1 while the endpoint is left out after failures", ("model", "endpoint")
+)
+EJECTIONS = Name("yardstick_ejections", "Times that the endpoint was left out after failures", ("model", "endpoint"))
 OPEN_CONNECTIONS = Name("yardstick_open_connections", "Client connections")
 LOG_LINES_DROPPED = Name("yardstick_log_lines_dropped", "Log lines thrown away because nobody read them fast enough")

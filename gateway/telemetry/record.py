@@ -11,9 +11,11 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from gateway.clock import Clock
 from gateway.telemetry import names
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.totals import Totals
+from routing.health import Health
 from routing.length import Decision
 
 
@@ -89,8 +91,8 @@ class Record:
         self._outcome = ""
 
     def decided(self, decision: Decision) -> None:
+        """May be called again: the last decision counts."""
         self._decision = decision
-        self._recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
 
     def relayed(self, relayed: Relayed) -> None:
         self._relayed = relayed
@@ -111,6 +113,8 @@ class Record:
         model = decision.model if decision is not None else ""
         outcome = self._outcome or _outcome(status, self._problem)
         recorder.totals.requests[self._route, model, outcome] += 1
+        if decision is not None:
+            recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
         if decision is not None and relayed is not None and relayed.bytes:
             totals = recorder.totals.models[model]
             totals.bytes += relayed.bytes
@@ -164,6 +168,8 @@ class EndpointState(Protocol):
     address: str
     up: bool
     in_flight: int
+    ejections: int
+    health: Health
 
 
 class States:
@@ -173,20 +179,28 @@ class States:
         self,
         endpoints: Callable[[], Iterable[tuple[str, EndpointState]]],
         connections: Callable[[], int],
+        clock: Clock,
         log: LineLog | None,
     ) -> None:
         self._endpoints = endpoints
+        self._clock = clock
         self._connections = connections
         self._log = log
 
     def collect(self) -> Iterable[Metric]:
         in_flight = GaugeMetricFamily(names.IN_FLIGHT.name, names.IN_FLIGHT.help, labels=names.IN_FLIGHT.labels)
         up = GaugeMetricFamily(names.ENDPOINT_UP.name, names.ENDPOINT_UP.help, labels=names.ENDPOINT_UP.labels)
+        ejected = GaugeMetricFamily(
+            names.ENDPOINT_EJECTED.name, names.ENDPOINT_EJECTED.help, labels=names.ENDPOINT_EJECTED.labels
+        )
+        ejections = CounterMetricFamily(names.EJECTIONS.name, names.EJECTIONS.help, labels=names.EJECTIONS.labels)
         for model, endpoint in self._endpoints():
-            in_flight.add_metric([model, endpoint.address], endpoint.in_flight)
-            up.add_metric([model, endpoint.address], float(endpoint.up))
-        yield in_flight
-        yield up
+            labels = [model, endpoint.address]
+            in_flight.add_metric(labels, endpoint.in_flight)
+            up.add_metric(labels, float(endpoint.up))
+            ejected.add_metric(labels, float(endpoint.health.ejected_until > self._clock.now))
+            ejections.add_metric(labels, endpoint.ejections)
+        yield from (in_flight, up, ejected, ejections)
         yield GaugeMetricFamily(names.OPEN_CONNECTIONS.name, names.OPEN_CONNECTIONS.help, self._connections())
         dropped = self._log.dropped if self._log is not None else 0
         yield CounterMetricFamily(names.LOG_LINES_DROPPED.name, names.LOG_LINES_DROPPED.help, dropped)

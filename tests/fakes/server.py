@@ -80,6 +80,7 @@ class FakeServer:
     script: Script | None = None
     models: bytes | None = None
     tokenize: Callable[[bytes], Awaitable[bytes]] | None = None
+    health: int = 200
     requests: list[Seen] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,6 +136,8 @@ class FakeServer:
         if seen.path.endswith(b"/v1/models"):
             self.asked_models += 1
             await seen.wire.send(answer(self.models if self.models is not None else models(self.name, self.window)))
+        elif seen.path == b"/health":
+            await seen.wire.send(answer(b"", self.health))
         elif seen.path.endswith(b"/tokenize"):
             count = json.dumps({"count": len(seen.body) // 4, "max_model_len": self.window, "tokens": None}).encode()
             await seen.wire.send(answer(count if self.tokenize is None else await self.tokenize(seen.body)))

@@ -153,14 +153,14 @@ async def test_a_refused_connection_goes_to_another_endpoint(fakes: StartFake, s
     await down.stop()
     for endpoint in gateway.endpoints():
         if endpoint.port != port:
-            endpoint.in_flight += 1  # the one that refuses looks least loaded each time
+            endpoint.load += 1_000_000  # the one that refuses looks least loaded each time
     busy.script = says(answer(unary()))
     for _ in range(4):
         found = await gateway.ask(post(CHAT, chat()))
         assert found.status == 200
     for endpoint in gateway.endpoints():
         if endpoint.port != port:
-            endpoint.in_flight -= 1
+            endpoint.load -= 1_000_000
 
 
 async def test_nobody_there_is_a_503(fakes: StartFake, serving: StartGateway) -> None:
