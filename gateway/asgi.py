@@ -8,11 +8,18 @@ from urllib.parse import unquote_to_bytes
 
 from litestar.types import ASGIApp, Message
 
+from gateway.errors import ApiError
 from gateway.exchange import Exchange
+
+LONGEST_PATH, LONGEST_SEGMENT = 2048, 255  # static files ask the file system, which fails at longer ones
 
 
 async def answer(app: ASGIApp, exchange: Exchange) -> None:
     """Runs the application on a request that was read whole, and sends its answer whole: these are small."""
+    path = unquote_to_bytes(exchange.path)
+    if b"\0" in path or len(path) > LONGEST_PATH or max(map(len, path.split(b"/"))) > LONGEST_SEGMENT:
+        exchange.reply_error(ApiError(404, "There is no such route; GET /docs lists them.", code="not_found"))
+        return
     status = 500
     headers: list[tuple[bytes, bytes]] = []
     parts: list[bytes] = []
@@ -37,11 +44,11 @@ async def answer(app: ASGIApp, exchange: Exchange) -> None:
             if not message.get("more_body"):
                 sent.set()
 
-    await app(_scope(app, exchange), receive, send)
+    await app(_scope(app, exchange, path), receive, send)
     exchange.reply(status, headers, b"".join(parts))
 
 
-def _scope(app: ASGIApp, exchange: Exchange) -> Any:
+def _scope(app: ASGIApp, exchange: Exchange, path: bytes) -> Any:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -51,7 +58,7 @@ def _scope(app: ASGIApp, exchange: Exchange) -> Any:
         "scheme": "http",
         "method": exchange.method.decode("latin-1"),
         "root_path": "",
-        "path": unquote_to_bytes(exchange.path).decode("utf-8", "replace"),
+        "path": path.decode("utf-8", "replace"),
         "raw_path": exchange.path,
         "query_string": exchange.query,
         "headers": exchange.headers,

@@ -188,13 +188,25 @@ class TimeoutSettings(Settings):
     )
 
 
+class DrainSettings(Settings):
+    """What happens between SIGTERM and the end of the process."""
+
+    delay: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=2.0,
+        description="after SIGTERM /health/ready fails, and new connections are still accepted for that long: a load"
+        " balancer needs some time to look elsewhere",
+    )
+    grace: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=600.0,
+        description="answers under way may then take that long; what is left gets an error. A long prompt's prefill and"
+        " a long answer take minutes. In Kubernetes, terminationGracePeriodSeconds has to be longer than both",
+    )
+
+
 class Config(Settings):
     host: str = Field(default="127.0.0.1", description="address to listen on; anything but loopback needs api_key_file")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8080, description="port to listen on; 0 picks a free one"
-    )
-    workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=1, description="processes that share the port; each runs on one core"
     )
     api_key_file: str | None = Field(
         default=None,
@@ -212,6 +224,10 @@ class Config(Settings):
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="sizes in bytes, and counts")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="in seconds")
+    drain: DrainSettings = Field(default=DrainSettings(), description="in seconds: how `yardstick serve` ends")
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="processes that share the port, for as many cores"
+    )
     access_log: bool = Field(default=True, description="one line for each request")
     stream_usage: bool = Field(
         default=True, description="ask model servers for the usage of streams, and take it out again"

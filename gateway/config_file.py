@@ -26,6 +26,7 @@ class Flags:
     threshold: int | None = None
     api_key_file: str | None = None
     endpoints: tuple[tuple[str, EndpointSettings], ...] = ()
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _with_absolute_paths(data: dict[str, Any], path: Path | None) -> dict[str, A
 def _with_flags(data: dict[str, Any], flags: Flags, overridden: dict[SettingPath, str]) -> dict[str, Any]:
     """The settings as the flags change them; notes in ``overridden`` which setting comes from which flag."""
     data = copy.deepcopy(data)
-    for name in ("host", "port", "api_key_file"):
+    for name in ("host", "port", "api_key_file", "workers"):
         value = getattr(flags, name)
         if value is not None:
             data[name] = value

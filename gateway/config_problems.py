@@ -75,7 +75,9 @@ def is_tokenizer_path(tokenizer: str) -> bool:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)``, or nothing if no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    # Somebody who writes the beginning of a name means that name, not one of about the same length.
+    near = [known for known in names if known.startswith(name)] or difflib.get_close_matches(name, names, 1, 0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
@@ -137,6 +139,9 @@ def _routing(config: Config) -> Iterator[Finding]:
             hint = did_you_mean(model, windows)
             message = f"no pool serves {model!r}{hint}: set routing.{role} to one of {known}, or add its pool"
             yield Finding(("routing", role), message)
+        elif MODELS[model].chat_template is None:
+            message = f"{model} is a base model: of what asks for `auto` it gets no chats, and no gaps to fill in"
+            yield Finding(("routing", role), message, "warning")
     window = windows.get(config.routing.short)
     if window is not None and config.routing.threshold > window:
         message = (

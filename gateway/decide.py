@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from gateway.config import Config
 from gateway.errors import ApiError, bad_request
+from gateway.fim import check_markers
 from gateway.pools import Pool
 from gateway.request import Request
-from routing.length import Count, Counted, Decision, PoolFacts, Rule, TooLong, check, choose
+from routing.length import Ask, Count, Counted, Decision, PoolFacts, Rule, TooLong, check, choose
 
 AUTO = "auto"
 _AT_MOST = 4  # windows up to which a prompt that is too long is counted, to say by how much
@@ -35,6 +36,9 @@ class Decider:
                 raise bad_request(
                     "Token ids belong to one model's vocabulary: name the model instead of `auto`.", param="prompt"
                 )
+            short_suits, long_suits = request.suits(self._short.model), request.suits(self._long.model)
+            if not (short_suits and long_suits):
+                return await self._decide_for_one(request, ask, self._short if short_suits else self._long)
             if self._short is not self._long:
                 short, long = self._short.facts, self._long.facts
                 return await self._settle(request, lambda counts: choose(ask, self.rule, short, long, counts))
@@ -43,13 +47,24 @@ class Decider:
         pool = self._pools.get(name)
         if pool is None:
             raise self.unknown_model(request.model)
+        if not request.suits(pool.model):
+            raise self._unsuited(request, pool)
         facts: PoolFacts = pool.facts
         return await self._settle(request, lambda counts: check(ask, self.rule, facts, counts))
+
+    async def _decide_for_one(self, request: Request, ask: Ask, pool: Pool) -> Decision:
+        """Of the two models for `auto`, ``pool``'s if any can do what is asked; the other can't."""
+        if not request.suits(pool.model):
+            raise self._unsuited(request, pool)
+        decision = await self._settle(request, lambda counts: check(ask, self.rule, pool.facts, counts))
+        return decision._replace(reason="only-able-model")
 
     async def fallback(self, request: Request, decision: Decision) -> Decision | None:
         """The long model in the short one's place, if it may answer this; never the other way round."""
         name = self._aliases.get(request.model, request.model)
         if not self._may_go_long or name != AUTO or decision.model != self._short.name or self._short is self._long:
+            return None
+        if not request.suits(self._long.model):
             return None
         asked, facts = request.asked, self._long.facts
         assert asked is not None  # since it was decided
@@ -68,6 +83,8 @@ class Decider:
             counts[outcome.model] = await self.count(request, outcome)
         if isinstance(outcome, TooLong):
             raise await self._too_long(request, outcome, counts.get(outcome.model))
+        if request.infill is not None:
+            check_markers(request.infill, self._pools[outcome.model].model)
         return outcome
 
     async def overflow(self, request: Request, pool: Pool, message: str) -> ApiError:
@@ -85,7 +102,20 @@ class Decider:
         return _too_long(request, found, counted)
 
     async def count(self, request: Request, wanted: Count) -> Counted:
-        return await self._pools[wanted.model].tokens.count(request.route.value, request.body.raws, wanted)
+        pool = self._pools[wanted.model]
+        return await pool.tokens.count(request.route.value, request.counted_fields(pool.model), wanted)
+
+    def _unsuited(self, request: Request, pool: Pool) -> ApiError:
+        """``pool``'s model is of the wrong kind for the request: say which ones are of the right kind."""
+        if request.infill is None:
+            problem = f"{pool.name} does not chat: it is a base model, which completes text (POST /v1/completions)"
+            wanted = "chat"
+        else:
+            problem = f"{pool.name} can't fill in the middle: it takes no 'suffix'"
+            wanted = "fill in the middle"
+        others = [other.name for other in self._pools.values() if request.suits(other.model)]
+        known = f"Models that {wanted} here: {', '.join(others)}" if others else f"No model here can {wanted}"
+        return bad_request(f"{problem}. {known}.", param="model", code="unsupported_by_model")
 
     def unknown_model(self, name: str) -> ApiError:
         known = ", ".join([AUTO, *self._pools, *self._aliases])

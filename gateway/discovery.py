@@ -33,6 +33,10 @@ class Discovery:
         self._said: dict[Endpoint, str] = {}
         self._failed: dict[Endpoint, int] = {}
 
+    def follow_on(self, before: Discovery) -> None:
+        """Takes the place of another: what that one has reported is known."""
+        self._said.update(before._said)
+
     async def look_once(self) -> None:
         async with asyncio.TaskGroup() as group:
             for pool in self._pools:

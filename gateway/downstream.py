@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import httptools
@@ -23,6 +23,7 @@ from gateway.exchange import Exchange, Headers
 QUEUED_REQUESTS = 32  # pipelined behind the one being answered; more than any client sends
 TRAILERS: Any = collections.deque(maxlen=0)  # takes the place of a message's header list, and keeps nothing
 WIRE_OVERHEAD = 8  # a body in chunks of one byte takes six bytes for each
+SAID_ONCE = (b"host", b"content-type", b"authorization", b"transfer-encoding", b"content-encoding", b"expect")
 LINGER = 2.0  # seconds in which a refused client may read its answer
 
 
@@ -48,6 +49,7 @@ class Connection(asyncio.Protocol):
     because only a read shows that the client has left."""
 
     __slots__ = (
+        "_barren",
         "_body",
         "_closing",
         "_exchange",
@@ -83,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._target = b""
         self._header_bytes = 0
+        self._barren = 0  # read within a body since its last piece: chunk extensions and trailers
         self._phase = "idle"  # of reading: idle, header, body
         self._since = server.clock.now
         self._paused_since: float | None = None
@@ -112,19 +115,26 @@ class Connection(asyncio.Protocol):
             if self._header_bytes > WIRE_OVERHEAD * limits.body_bytes + limits.header_bytes:
                 self._refuse(too_large(limits.body_bytes))
                 return
+            self._barren += len(data)
+            if self._barren > limits.header_bytes + len(data):
+                self._refuse(self._header_too_large())
+                return
+        unread = None
         try:
             self._parser.feed_data(data)
             if self._phase == "header" and self._header_bytes > self._server.limits.header_bytes:
                 self._refuse(self._header_too_large())
         except httptools.HttpParserUpgrade as offer:
-            self._ignore_offer(data[offer.args[0] :])
+            unread = offer.args[0]
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__ or error.__cause__
             if not isinstance(cause, ApiError):
                 raise
             self._refuse(cause)
         except httptools.HttpParserError as error:
-            self._refuse(ApiError(400, f"The request is not valid HTTP/1.1: {error}.", code="invalid_http"))
+            self._refuse(_invalid(str(error).rstrip(".")))
+        if unread is not None:  # here, because the handling of one error would hide the cause of the next
+            self._ignore_offer(data[unread:])
 
     def eof_received(self) -> None:
         """A half-closed client counts as gone: it can't be told from one that left."""
@@ -163,21 +173,34 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         parser = self._parser
         exchange = Exchange(self, parser.get_method(), self._target, self._headers)
-        exchange.http10 = parser.get_http_version() == "1.0"
+        version = parser.get_http_version()
+        exchange.http10 = version == "1.0"
         exchange.keep_alive = parser.should_keep_alive()
         self._received = exchange
         self._headers = TRAILERS
         self._phase = "body"
+        self._barren = 0
         self._since = self._server.clock.now
         limit = self._server.limits.header_bytes
         if self._header_bytes > limit and exchange.header_size(self._target) > limit:
             raise self._header_too_large()
+        if version != "1.1" and not exchange.http10:
+            raise _invalid(f"HTTP/{version} is not spoken here")
         if parser.should_upgrade():
             return  # see _ignore_offer
         fields = exchange.fields
+        if len(fields) < len(exchange.headers):
+            _check_repeated(exchange.headers)
         length = fields.get(b"content-length")
-        if length is not None and int(length) > self._server.limits.body_bytes:
+        if length is None:
+            if b"transfer-encoding" in fields:
+                _check_coding(exchange)
+        elif len(length) > 19 or int(length) > self._server.limits.body_bytes:
             raise too_large(self._server.limits.body_bytes)
+        if b"host" not in fields and not exchange.http10:
+            raise _invalid("it has no Host header")
+        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise ApiError(415, "Send the body without a Content-Encoding.", code="unsupported_encoding")
         self._server.admit(exchange)
         if (
             b"expect" in fields
@@ -210,6 +233,7 @@ class Connection(asyncio.Protocol):
         exchange = self._received
         assert exchange is not None
         exchange.length += len(data)
+        self._barren = 0
         if exchange.length > self._server.limits.body_bytes:
             raise too_large(self._server.limits.body_bytes)
         self._body.append(data)
@@ -253,12 +277,34 @@ class Connection(asyncio.Protocol):
             self._begin(self._queue.popleft())
 
     def shutdown(self) -> None:
-        """No more requests: closes now if idle, else after the answer that is under way."""
-        if self._exchange is None:
+        """No more requests than those that have begun to come: closes after the last of them, now if there is none."""
+        last = self._received or (self._queue[-1] if self._queue else self._exchange)
+        if last is not None:
+            last.keep_alive = False
+        elif self._phase == "idle" and not self._closing:
             self._closing = True
             self.transport.close()
+
+    def give_up(self, error: ApiError) -> None:
+        """Ends what is under way at once, so that the client can see it: with an error, or an error event."""
+        exchange, task = self._exchange, self._task
+        self._queue.clear()
+        if exchange is None:
+            if self._phase != "idle" and not self._closing:
+                self._refuse(error)
+            self.shutdown()
+            return
+        self._closing = True
+        self.ended_by = error.code
+        exchange.keep_alive = False
+        if exchange.watcher is not None and exchange.watcher.stop(error):
+            return
+        if exchange.started:
+            exchange.reset()
         else:
-            self._exchange.keep_alive = False
+            exchange.reply_error(error)
+        if task is not None:
+            task.cancel()
 
     def tick(self, now: float) -> None:
         """Ends what waited too long. What the model server owes is the exchange's watcher's business."""
@@ -308,11 +354,12 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._queue.clear()
         self._since = self._server.clock.now
+        self._body = []
+        received, self._received = self._received, None
         if self._exchange is not None:
             self._exchange.keep_alive = False
             return
-        exchange = self._received or Exchange(self, b"", b"", [])
-        self._received = None
+        exchange = received or Exchange(self, b"", b"", [])
         exchange.keep_alive = False
         self._server.refused(exchange, error)
         exchange.reply_error(error)
@@ -331,15 +378,20 @@ class Connection(asyncio.Protocol):
             task.cancel()
 
 
-def connection_factory(server: Server) -> Callable[..., Connection]:
-    """For uvicorn, which passes its own arguments to the protocol that it serves with.
+def _invalid(reason: str) -> ApiError:
+    return ApiError(400, f"The request is not valid HTTP/1.1: {reason}.", code="invalid_http")
 
-    Its set of connections becomes the server's: those in it are asked to end, and waited for, when it shuts down.
-    """
 
-    def connect(server_state: Any = None, **_: Any) -> Connection:
-        if server_state is not None:
-            server.connections = server_state.connections
-        return Connection(server)
+def _check_repeated(headers: Headers) -> None:
+    """Refuses a second one of those that decide: another server on the way may have gone by the first."""
+    names = [name for name, _ in headers]
+    for name in SAID_ONCE:
+        if names.count(name) > 1:
+            raise _invalid(f"it has more than one {name.decode().title()} header")
 
-    return connect
+
+def _check_coding(exchange: Exchange) -> None:
+    """The parser takes any list that ends in `chunked`, and for HTTP/1.0, which has no chunks, too."""
+    coding = exchange.fields[b"transfer-encoding"]
+    if exchange.http10 or coding.lower() != b"chunked":
+        raise _invalid("its Transfer-Encoding may only be `chunked`, and that not before HTTP/1.1")

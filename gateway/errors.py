@@ -20,10 +20,13 @@ _TYPES = {
     504: "timeout_error",
 }
 
+LONGEST = 1000
+
 
 class ApiError(Exception):
     """An answer that is an error: raised where it is known, rendered at the edge.
 
+    Messages quote what the client sent, which may be megabytes: what is told is cut to `LONGEST` characters.
     ``retry_after`` is in seconds. ``close`` ends the connection after the answer (the request was not read to its end).
     """
 
@@ -40,9 +43,9 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = _shortened(message)
         self.code = code
-        self.param = param
+        self.param = None if param is None else _shortened(param)
         self.retry_after = retry_after
         self.allow = allow
         self.close = close
@@ -65,6 +68,10 @@ class ApiError(Exception):
         if self.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         return headers
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 
 def bad_request(message: str, *, param: str | None = None, code: str = "invalid_value") -> ApiError:

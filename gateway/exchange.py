@@ -21,6 +21,9 @@ class Watcher(Protocol):
     def resume(self) -> None: ...
     def gone(self) -> None: ...
 
+    def stop(self, error: ApiError) -> bool:
+        """Ends the answer with this error; False if no model server is at it yet."""
+
 
 class Carrier(Protocol):
     """The connection that an exchange belongs to."""
@@ -32,6 +35,14 @@ class Carrier(Protocol):
     def paused(self) -> bool: ...
 
     def exchange_over(self, exchange: Exchange) -> None: ...
+
+
+def _origin_form(path: bytes) -> bytes:
+    """Without scheme and authority, with which a client may write its target too (RFC 9112, section 3.2.2)."""
+    scheme, colon, rest = path.partition(b"://")
+    if not colon or scheme.lower() not in (b"http", b"https"):
+        return path
+    return b"/" + rest.partition(b"/")[2]
 
 
 class Exchange:
@@ -62,6 +73,8 @@ class Exchange:
         self.connection = connection
         self.method = method
         self.path, _, self.query = target.partition(b"?")
+        if not target.startswith(b"/"):
+            self.path = _origin_form(self.path)
         self.headers = headers
         self.fields = dict(headers)  # of headers sent twice the last
         self.body = b""

@@ -142,6 +142,12 @@ class Relay:
         if self._connection is not None:
             self._connection.close()
 
+    def stop(self, error: ApiError) -> bool:
+        if self._connection is None or self._connection.closed:
+            return False
+        self._connection.fail(error)
+        return True
+
     def tick(self, now: float) -> None:
         timeouts = self._timeouts
         connection = self._connection
@@ -184,9 +190,14 @@ class Relay:
 
     def _without_usage(self, data: bytes) -> bytes:
         """Takes out what `include_usage` brought: the client did not ask for it."""
-        while (frame := _usage_frame.search(data)) is not None:
+        at = 0
+        while (frame := _usage_frame.search(data, at)) is not None:
+            start = frame.start()
+            if start and not data.endswith(_BLANK_LINES, 0, start):
+                at = start + 1  # within another frame
+                continue
             self._count_tokens(frame[0])
-            data = data[: frame.start()] + data[frame.end() :]
+            data = data[:start] + data[frame.end() :]
         return _null_usage.sub(b"", data)
 
     def _note(self, data: bytes) -> None:

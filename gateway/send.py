@@ -9,6 +9,7 @@ from gateway.affinity import affinity_of
 from gateway.clock import Clock
 from gateway.errors import ApiError
 from gateway.exchange import Exchange
+from gateway.fim import translate
 from gateway.pools import Pool
 from gateway.relay import Relay
 from gateway.request import Request
@@ -46,10 +47,11 @@ def prepare(request: Request, pool: Pool, *, stream_usage: bool) -> bool:
 
     May be called again for another pool: changes that were made before are taken back.
     """
-    body = request.body
+    body, infill = request.body, request.infill
     body.restore()
+    settled = () if infill is None else translate(body, infill, pool.model, pool.defaults)
     for name, member in pool.defaults:
-        if name not in body.raws:
+        if name not in body.raws and name not in settled:
             body.insert(member)
     if not (request.stream and stream_usage):
         return False

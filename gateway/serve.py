@@ -113,7 +113,9 @@ class Serve:
         relay.hide_usage = prepare(request, pool, stream_usage=self._config.stream_usage)
         asked = request.asked
         assert asked is not None  # since it was decided
-        return await self._sender.begin(exchange, request, pool, relay, decision.tokens + asked.output)
+        return await self._sender.begin(
+            exchange, request, pool, relay, int(decision.tokens * asked.times) + asked.output
+        )
 
     # -- the answer on its way down -------------------------------------------------------------------------------
 

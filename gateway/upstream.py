@@ -10,8 +10,11 @@ from types import TracebackType
 
 from gateway.clock import Clock
 from gateway.config import TimeoutSettings
-from gateway.upstream_connection import Unsent, UpstreamConnection
+from gateway.upstream_connection import Broken, Unsent, UpstreamConnection
 from routing.health import Health
+
+# Errors, lists of models and token ids of a whole window; answers to clients are relayed, not collected.
+LARGEST_COLLECTED = 4 * 1024 * 1024
 
 
 class Endpoint:
@@ -53,6 +56,11 @@ class Endpoint:
         if head is None:
             head = self._heads[route] = f"{method} {self.prefix}{route} HTTP/1.1\r\n".encode() + self._head_lines
         return head
+
+    def close_idle(self) -> None:
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
 
 
 class Attempt:
@@ -152,13 +160,23 @@ class Upstream:
 
 
 class Collected:
-    """A sink that waits for the whole body."""
+    """A sink that waits for the whole body; one beyond `LARGEST_COLLECTED` counts as broken."""
 
     def __init__(self) -> None:
         self.body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._parts: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> None:
+        if self.body.done():
+            return
+        self._size += len(data)
+        if self._size > LARGEST_COLLECTED:
+            self._parts.clear()
+            self.body.set_exception(
+                Broken(f"it sent more than {LARGEST_COLLECTED:,} bytes where a short answer was due")
+            )
+            return
         self._parts.append(data)
 
     def end(self, error: Exception | None) -> None:

@@ -17,6 +17,7 @@ import httptools
 from gateway.clock import Clock
 from gateway.exchange import Headers
 
+LARGEST_HEAD = 256 * 1024  # bytes of heads, chunk extensions and trailers that bring no piece of a body
 _JOINED = 64 * 1024  # bytes up to which one copy is cheaper than several pieces
 TRAILERS: Any = deque(maxlen=0)  # takes the place of an answer's header list, and keeps nothing
 
@@ -82,6 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = False
         self._surplus = False
         self._received = False
+        self._barren = 0  # bytes read since the last piece of the body
         self._error = None
 
     # -- the parser's calls ---------------------------------------------------------------------------------------
@@ -89,6 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self.complete:
             self._surplus = True
+            raise ValueError("an answer to no request")  # ends the parsing: nothing of it may reach this one
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._incoming.append((name.lower(), value))
@@ -133,10 +136,18 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fail(Broken(f"the model server's answer is not valid HTTP/1.1: {error}"))
-            return
-        if self._sink is not None:
-            self._deliver()
+            if not self.complete:
+                self.fail(Broken(f"the model server's answer is not valid HTTP/1.1: {error}"))
+                return
+            self._surplus = True
+        if self._bodies or self.complete:
+            self._barren = 0
+            if self._sink is not None:
+                self._deliver()
+        else:
+            self._barren += len(data)
+            if self._barren > LARGEST_HEAD:
+                self.fail(Broken(f"the model server sent more than {LARGEST_HEAD:,} bytes of headers"))
 
     def _deliver(self) -> None:
         sink, bodies = self._sink, self._bodies

@@ -41,11 +41,28 @@ class ChatCompletionRequest(Wire):
     max_tokens: MaxTokens | None = None
 
 
+class ReferenceFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(description="one line")
+    content: str
+
+
 class CompletionRequest(Wire):
-    """POST /v1/completions. Token ids need a named model: they belong to one vocabulary."""
+    """POST /v1/completions. Token ids need a named model: they belong to one vocabulary.
+
+    With a ``suffix`` the answer is what belongs between it and ``prompt``, which must then be one text.
+    """
 
     model: ModelName
     prompt: str | list[str] | list[int] | list[list[int]] = Field(examples=["def fibonacci(n):"])
+    suffix: str | None = Field(None, description="the code behind the gap: fill in the middle")
+    path: str | None = Field(None, description="with a suffix: the file that is edited, one line", examples=["fib.py"])
+    language: str | None = Field(None, description="with a suffix: the file's language, one line", examples=["Python"])
+    mode: Literal["line", "block"] | None = Field(
+        None, description="with a suffix: how much is wanted, for models that are told (CodeGeeX4); default: block"
+    )
+    reference_files: list[ReferenceFile] | None = Field(None, description="with a suffix: other files that help")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: MaxTokens | None = None

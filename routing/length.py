@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Method = Literal["bounded", "estimated", "counted", "unsplittable"]
-Reason = Literal["short-prompt", "long-prompt", "short-window", "short-unavailable", "named-model", "only-model"]
+Reason = Literal[
+    "short-prompt", "long-prompt", "short-window", "short-unavailable", "named-model", "only-model", "only-able-model"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Ask(NamedTuple):
     ``text_bytes``: an upper bound, in UTF-8 bytes, of everything of the client's that the template prints (of a list
     of prompts: the largest). ``output``: tokens reserved for the answer. ``likely_bytes``: the probable length, which
     estimates divide (0: ``text_bytes``). ``tokens``: the exact length of a prompt that came as token ids. ``cap``:
-    the server cuts the prompt down to this many tokens (``truncate_prompt_tokens``).
+    the server cuts the prompt down to this many tokens (``truncate_prompt_tokens``). ``cut_to_window``: it cuts the
+    prompt down to whatever its window is. ``times``: all prompts of a list together, as a multiple of the largest.
     """
 
     text_bytes: int
@@ -51,6 +54,8 @@ class Ask(NamedTuple):
     likely_bytes: int = 0
     tokens: int | None = None
     cap: int | None = None
+    cut_to_window: bool = False
+    times: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ def choose(
     """The model for ``auto``: short up to the threshold, long beyond it or where the short window is too small."""
     limit = min(rule.threshold, short.window - ask.output)
     beyond: Reason = "long-prompt" if limit == rule.threshold else "short-window"
+    if ask.cap is not None and ask.cap > short.window:  # model servers refuse that, however short the prompt is
+        return _admit(ask, rule, long, counts, "short-window", short_says=None)
     bound = _bound(ask, short)
     if bound is not None and bound <= limit and rule.exact == "near":
         return Decision(short.model, bound, "bounded", "short-prompt")
@@ -155,6 +162,9 @@ def _admit(
     room = pool.window - ask.output
     if room <= 0:
         return TooLong(pool.model, pool.window, ask.tokens or 0, ask.output)
+    if ask.cut_to_window:  # the answer's length as well
+        room = pool.window
+        ask = ask._replace(cap=room, output=0)
     if ask.tokens is not None:
         tokens = ask.tokens if ask.cap is None else min(ask.tokens, ask.cap)
         if tokens > room:
@@ -175,6 +185,8 @@ def _admit(
         if fits or roomy:
             return Decision(pool.model, estimate, "estimated", reason)
         return Count(pool.model, room, int(0.9 * room))
+    if ask.cut_to_window and counted.tokens > room:
+        return Decision(pool.model, room, _method(counted), reason)
     if counted.tokens > room and not counted.estimated:
         return TooLong(pool.model, pool.window, counted.tokens, ask.output)
     return Decision(pool.model, counted.tokens, _method(counted), reason)

@@ -21,16 +21,17 @@ _ERRORS = {
     "400": "The request is wrong, or does not fit the model's window (code `context_length_exceeded`)",
     "401": "The API key is missing or wrong",
     "404": "No such model",
-    "405": "Only POST",
+    "405": "The route does not take this method",
     "408": "The request did not come to its end",
     "413": "The body is too large",
-    "415": "The body is not JSON",
+    "415": "The body is not JSON, or has a Content-Encoding",
     "431": "The header is too large",
     "500": "The gateway failed",
     "502": "The model server failed",
     "503": "No model server can take the request",
     "504": "The model server took too long",
 }
+_OF_MODEL_SERVERS = ("502", "504")
 _DECISION = {
     "x-request-id": "The request's id: the client's, or a new one",
     "x-yardstick-model": "The model that answered",
@@ -38,8 +39,8 @@ _DECISION = {
     "x-yardstick-prompt-tokens": "The prompt's length in tokens, as far as it had to be known",
     "x-yardstick-counted": "How: bounded (at most so many), estimated, counted, unsplittable",
     "x-yardstick-threshold": "The threshold, in the short model's tokens",
-    "x-yardstick-reason": "Why this model: short-prompt, long-prompt, short-window, short-unavailable, named-model or "
-    "only-model",
+    "x-yardstick-reason": "Why this model: short-prompt, long-prompt, short-window, short-unavailable, named-model, "
+    "only-model or only-able-model (the other one does not chat, or can't fill in the middle)",
 }
 
 
@@ -47,6 +48,7 @@ def describe(own: dict[str, Any]) -> dict[str, Any]:
     """``own`` is litestar's document; returned is the whole API's."""
     types: list[type[wire.Wire]] = [
         wire.ErrorBody,
+        wire.TokenizeRequest,
         *(entry[2] for entry in _RELAYED.values()),
         *(entry[3] for entry in _RELAYED.values()),
     ]
@@ -56,9 +58,14 @@ def describe(own: dict[str, Any]) -> dict[str, Any]:
     components = own.get("components", {})
     known = {**components.get("schemas", {}), **schemas["$defs"]}
     paths = {**own["paths"], **{path: _path(*entry) for path, entry in _RELAYED.items()}}
-    for item in paths.values():
+    asked = [_reference(entry[2]) for entry in _RELAYED.values()]
+    paths["/v1/route"]["post"]["requestBody"] = _json_body({"anyOf": asked})
+    paths["/tokenize"]["post"]["requestBody"] = _json_body(_reference(wire.TokenizeRequest))
+    for path, item in paths.items():
         for operation in item.values():
-            _add_errors(operation)
+            _add_errors(operation, _OF_MODEL_SERVERS if path in _RELAYED else ())
+            for parameter in operation.get("parameters", ()):
+                parameter["example"] = "auto"  # the only one is a model's name
     security = {"apiKey": {"type": "http", "scheme": "bearer"}}
     return {
         **own,
@@ -73,24 +80,28 @@ def _path(summary: str, name: str, request: type[wire.Wire], answer: type[wire.W
     content = {
         "application/json": {"schema": _reference(answer)},
         "text/event-stream": {
-            "schema": {"type": "string", "description": "with `stream`: chunks as events, then [DONE]"}
+            # Without a type: what a schema says of a stream is its whole text to some tools, one event to others.
+            "schema": {"description": "with `stream`: chunks as events, then [DONE]"}
         },
     }
     operation = {
         "summary": summary,
         "operationId": name,
         "tags": ["models"],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference(request)}}},
+        "requestBody": _json_body(_reference(request)),
         "responses": {"200": {"description": "The model's answer", "headers": headers, "content": content}},
     }
     return {"post": operation}
 
 
-def _add_errors(operation: dict[str, Any]) -> None:
+def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _add_errors(operation: dict[str, Any], more: tuple[str, ...]) -> None:
     error = {"application/json": {"schema": _reference(wire.ErrorBody)}}
-    relayed = "requestBody" in operation
     for status, text in _ERRORS.items():
-        if relayed or status in ("400", "401", "404", "405", "500", "503"):
+        if status not in _OF_MODEL_SERVERS or status in more:
             operation["responses"][status] = {"description": text, "content": error}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,15 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway import wire
 from gateway.api.describe import PAGE, describe
 from gateway.body import Body
-from gateway.config import Config
-from gateway.decide import AUTO, Decider
+from gateway.decide import AUTO
 from gateway.errors import ApiError, bad_request
+from gateway.fim import counted_fields, read_infill
+from gateway.generation import Generation
 from gateway.pools import Pool
 from gateway.request import Request as ModelRequest
 from gateway.request import Route
@@ -30,23 +30,19 @@ from routing.length import Count
 
 _NO_LIMIT = 1 << 40
 AnyRequest = Request[Any, Any, Any]
+Current = Callable[[], Generation]
 
 
 def build(
-    config: Config,
-    pools: Mapping[str, Pool],
-    decider: Decider,
-    registry: CollectorRegistry,
-    version: str,
-    **litestar: Any,
+    current: Current, draining: Callable[[], bool], metrics: Callable[[], bytes], version: str, **litestar: Any
 ) -> Litestar:
-    """The application of all routes that are not relayed."""
+    """The application of all routes that are not relayed. A request is answered by the generation that is current."""
     created = int(time.time())  # noqa: TID251 - OpenAI's clients want to know when a model was made available
     routes = [
-        *_models(config, pools, created),
-        *_decisions(config, pools, decider),
-        *_health(pools),
-        *_metrics(registry),
+        *_models(current, created),
+        *_decisions(current),
+        *_health(current, draining),
+        *_metrics(metrics),
     ]
     assets = create_static_files_router(
         path="/docs/assets", directories=[Path(swagger_ui_bundle.swagger_ui_path)], include_in_schema=False
@@ -60,7 +56,7 @@ def build(
     )
 
 
-def _models(config: Config, pools: Mapping[str, Pool], created: int) -> list[ControllerRouterHandler]:
+def _models(current: Current, created: int) -> list[ControllerRouterHandler]:
     def card(name: str, pool: Pool, alias_of: str | None = None) -> wire.ModelCard:
         owner = pool.model.family if alias_of is None else "yardstick"
         return wire.ModelCard(
@@ -68,6 +64,8 @@ def _models(config: Config, pools: Mapping[str, Pool], created: int) -> list[Con
         )
 
     def cards() -> dict[str, wire.ModelCard]:
+        generation = current()
+        config, pools = generation.config, generation.pools
         long = pools[config.routing.long]
         found = {AUTO: card(AUTO, long, f"{config.routing.short} or {config.routing.long}, by prompt length")}
         found.update((name, card(name, pool)) for name, pool in pools.items())
@@ -95,37 +93,38 @@ def decider_404(name: str, known: Mapping[str, object]) -> ApiError:
     )
 
 
-def _decisions(config: Config, pools: Mapping[str, Pool], decider: Decider) -> list[ControllerRouterHandler]:
+def _decisions(current: Current) -> list[ControllerRouterHandler]:
     @post("/v1/route", status_code=200, summary="What would answer this request, and why; no model is called")
     async def route(request: AnyRequest) -> wire.Routed:
-        return await decide_only(await request.body(), config, pools, decider)
+        return await decide_only(await request.body(), current())
 
     @post("/tokenize", status_code=200, summary="Count a prompt with the gateway's own tokenizer and template")
     async def tokenize(request: AnyRequest) -> wire.TokenizeAnswer:
-        return await count_only(await request.body(), config, pools)
+        return await count_only(await request.body(), current())
 
     return [route, tokenize]
 
 
-async def decide_only(data: bytes, config: Config, pools: Mapping[str, Pool], decider: Decider) -> wire.Routed:
+async def decide_only(data: bytes, generation: Generation) -> wire.Routed:
     """The decision for a chat or completion request's body. Raises what serving it would raise."""
     kind = Route.COMPLETIONS if "messages" not in Body(data) else Route.CHAT
-    request = ModelRequest(kind, data, operator_fields=config.operator_fields)
-    decision = await decider.decide(request)
-    pool = pools[decision.model]
+    request = ModelRequest(kind, data, operator_fields=generation.config.operator_fields)
+    decision = await generation.decider.decide(request)
+    pool, routing = generation.pools[decision.model], generation.config.routing
     return wire.Routed(
         model=decision.model,
         reason=decision.reason,
         prompt_tokens=decision.tokens,
         counted=decision.method,
-        output_tokens=config.routing.reserve_output if request.output is None else request.output,
-        threshold=config.routing.threshold,
+        output_tokens=routing.reserve_output if request.output is None else request.output,
+        threshold=routing.threshold,
         window=pool.window,
         endpoints_up=[endpoint.address for endpoint in pool.endpoints if endpoint.up],
     )
 
 
-async def count_only(data: bytes, config: Config, pools: Mapping[str, Pool]) -> wire.TokenizeAnswer:
+async def count_only(data: bytes, generation: Generation) -> wire.TokenizeAnswer:
+    config, pools = generation.config, generation.pools
     body = Body(data)
     name = body.get("model", AUTO)
     if not isinstance(name, str):
@@ -138,20 +137,29 @@ async def count_only(data: bytes, config: Config, pools: Mapping[str, Pool]) -> 
     if field not in body:
         raise bad_request("'prompt' or 'messages' is required.", param="prompt", code="missing_field")
     route = Route.CHAT if field == "messages" else Route.COMPLETIONS
-    counted = await pool.tokens.count(route.value, body.raws, Count(pool.name, _NO_LIMIT))
+    fields: Mapping[str, Any] = body.raws
+    if route is Route.COMPLETIONS and (infill := read_infill(body)) is not None:
+        if pool.model.fim is None:
+            raise bad_request(f"{pool.name} can't fill in the middle: it takes no 'suffix'.", param="model")
+        fields = counted_fields(infill, pool.model)
+    elif route is Route.CHAT and pool.model.chat_template is None:
+        raise bad_request(f"{pool.name} does not chat: give a 'prompt' instead of 'messages'.", param="model")
+    counted = await pool.tokens.count(route.value, fields, Count(pool.name, _NO_LIMIT))
     return wire.TokenizeAnswer(
         count=counted.tokens, max_model_len=pool.window, model=pool.name, estimated=not counted.complete
     )
 
 
-def _health(pools: Mapping[str, Pool]) -> list[ControllerRouterHandler]:
+def _health(current: Current, draining: Callable[[], bool]) -> list[ControllerRouterHandler]:
     @get("/health/live", summary="The process answers")
     async def live() -> wire.Health:
         return wire.Health(status="live")
 
     @get("/health/ready", summary="Every pool has an endpoint that is up")
     async def ready() -> wire.Health:
-        down = [name for name, pool in pools.items() if not pool.up]
+        if draining():
+            raise ApiError(503, "The gateway is shutting down.", code="draining", retry_after=1)
+        down = [name for name, pool in current().pools.items() if not pool.up]
         if down:
             raise ApiError(503, f"No endpoint is up for: {', '.join(down)}.", code="not_ready", retry_after=1)
         return wire.Health(status="ready")
@@ -159,10 +167,10 @@ def _health(pools: Mapping[str, Pool]) -> list[ControllerRouterHandler]:
     return [live, ready]
 
 
-def _metrics(registry: CollectorRegistry) -> list[ControllerRouterHandler]:
+def _metrics(expose: Callable[[], bytes]) -> list[ControllerRouterHandler]:
     @get("/metrics", media_type=CONTENT_TYPE_LATEST, summary="Prometheus metrics")
     async def metrics() -> bytes:
-        return generate_latest(registry)
+        return expose()
 
     return [metrics]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import SecretStr, ValidationError
 
 from gateway.cli.options import EXISTING_FILE
 from gateway.cli.serving import ensure_port
+from gateway.cli.simulated_options import answers_and_faults, planted
 from gateway.config import environment
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
+NUMBER = click.IntRange(min=0)
 
 
 @click.group()
@@ -21,58 +24,90 @@ def engine() -> None:
 
 
 @engine.command(
-    epilog="\b\nExample:\n  yardstick engine simulate --model codegeex4-all-9b --port 9001 --time-scale 0.1"
+    epilog="\b\nExamples:\n  yardstick engine simulate --model codegeex4-all-9b --port 9001 --time-scale 0.1"
+    "\n  yardstick engine simulate --model codegeex4-all-9b --explain"
 )
 @click.option("--model", required=True, help="The name that it serves.")
-@click.option("--port", type=click.IntRange(0, 65535), required=True, help="Port to listen on; 0 picks a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--tokenizer", type=EXISTING_FILE, help="A tokenizer.json; default: demo-bpe, trained on first use.")
-@click.option("--window", type=COUNT, help="Tokens of prompt and output together.")
-@click.option("--prefill-tokens-per-second", type=POSITIVE, help="Simulated speed of reading the prompt.")
-@click.option("--decode-tokens-per-second", type=POSITIVE, help="Simulated speed of writing the answer.")
+@click.option("--preset", help="Model and machine for which speed and memory are computed; default: the model's own.")
+@click.option("--explain", is_flag=True, help="Print how the preset's numbers come about, and serve nothing.")
 @click.option("--time-scale", type=POSITIVE, help="Real seconds for a simulated one: 0.1 is ten times faster.")
-@click.option("--max-queued", type=COUNT, help="Requests in flight above which it answers 503.")
+@click.option("--max-model-len", "--window", "window", type=COUNT, help="Tokens of prompt and output together.")
+@click.option("--max-num-batched-tokens", type=COUNT, help="Tokens in one step.")
+@click.option("--max-num-seqs", type=COUNT, help="Sequences that run at once.")
+@click.option("--long-prefill-token-threshold", type=NUMBER, help="Most tokens of one prompt in a step; 0: no limit.")
+@click.option("--scheduling-policy", type=click.Choice(["fcfs", "priority"]))
+@click.option("--enable-prefix-caching/--no-enable-prefix-caching", default=None)
+@click.option("--scheduler-reserve-full-isl/--no-scheduler-reserve-full-isl", default=None)
+@click.option("--watermark", type=click.FloatRange(0, 1, max_open=True), help="Share of the KV cache kept free.")
+@click.option("--num-gpu-blocks-override", type=click.IntRange(min=2), help="Blocks of 16 tokens in the KV cache.")
+@click.option(
+    "--max-num-queued-reqs",
+    "--max-queued",
+    "max_num_queued_reqs",
+    type=COUNT,
+    help="Sequences in flight above which it answers 503.",
+)
+@click.option("--enable-prompt-tokens-details", is_flag=True, default=None, help="Cached tokens in usage.")
 @click.option("--api-key-env", help="Environment variable that holds the key it asks for.")
-@click.option("--tools/--no-tools", default=None, help="With a tool parser, or without one.")
+@click.option("--tools/--no-tools", "tool_parser", default=None, help="With a tool parser, or without one.")
+@answers_and_faults
 def simulate(
     model: str,
-    port: int,
+    port: int | None,
     host: str,
     tokenizer: Path | None,
-    window: int | None,
-    prefill_tokens_per_second: float | None,
-    decode_tokens_per_second: float | None,
-    time_scale: float | None,
-    max_queued: int | None,
+    preset: str | None,
+    explain: bool,
     api_key_env: str | None,
-    tools: bool | None,
+    **given: Any,
 ) -> None:
-    """Run a model server with vLLM's protocol and no model: its speeds are simulated, its answers are canned code."""
+    """Run a model server with vLLM's protocol and scheduler and no model: its step times are computed."""
+    if explain:
+        _explain(model, preset)
+        return
+    if port is None:
+        raise click.UsageError("Missing option '--port'. (Port 0 picks a free one.)")
     api_key = _key_from(api_key_env) if api_key_env else None
     if tokenizer is not None:
         _require_tokenizer(tokenizer)
     ensure_port(host, port)
-    given = {
-        "window": window,
-        "prefill_tokens_per_second": prefill_tokens_per_second,
-        "decode_tokens_per_second": decode_tokens_per_second,
-        "time_scale": time_scale,
-        "max_num_queued_reqs": max_queued,
-        "api_key": api_key,
-        "tool_parser": tools,
-    }
     from gateway.engines.simulated import run
     from gateway.engines.simulated.settings import SimulatedSettings
+    from gateway.engines.simulated.tasks import TaskFileError
 
     settings = {"model": model, "host": host, "port": port, "tokenizer": tokenizer or demo_tokenizer()}
     # Options that are not given keep the defaults of SimulatedSettings: they stand in one place only.
+    given |= {"preset": preset, "api_key": api_key, **planted(given)}
     settings |= {name: value for name, value in given.items() if value is not None}
     try:
         checked = SimulatedSettings.model_validate(settings)
     except ValidationError as error:
-        reasons = (f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}" for d in error.errors())
+        reasons = (_reason(detail["loc"], detail["msg"]) for detail in error.errors())
         raise click.UsageError("; ".join(reasons)) from None
-    run(checked)
+    try:
+        run(checked)
+    except TaskFileError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _reason(place: tuple[int | str, ...], message: str) -> str:
+    """``place`` is empty for what concerns several options together."""
+    message = message.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
+
+
+def _explain(model: str, preset: str | None) -> None:
+    from gateway.engines.simulated.explain import explanation
+    from gateway.engines.simulated.presets import preset_for
+
+    try:
+        chosen = preset_for(model, preset)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(explanation(chosen))
 
 
 def demo_tokenizer() -> Path:

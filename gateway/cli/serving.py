@@ -39,6 +39,7 @@ Endpoints = tuple[tuple[str, EndpointSettings], ...]
 @click.option("--host", help="Address to listen on (default 127.0.0.1); others than loopback need --api-key-file.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8080); 0 picks a free one.")
 @click.option("--api-key-file", type=EXISTING_FILE, help="Clients' keys, hashed; `yardstick keys new` makes them.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the port (default 1).")
 def serve(
     config_path: Path | None,
     endpoints: Endpoints,
@@ -46,20 +47,29 @@ def serve(
     host: str | None,
     port: int | None,
     api_key_file: Path | None,
+    workers: int | None,
 ) -> None:
     """Run the gateway in front of model servers that already run.
 
     The same MODEL in several --endpoint makes one pool. With one model only, `auto` is that model.
+
+    Changes of the file, and of the key file, are taken while running, at once with SIGHUP; a wrong file is refused as a
+    whole. SIGTERM and Ctrl-C end it once the answers under way are complete, after 600 s at most (in the file:
+    drain.grace); a second one ends it at once. After SIGTERM, /health/ready fails for 2 s (drain.delay) before
+    connections are refused.
     """
     key_file = str(api_key_file) if api_key_file else None
-    config = loaded_config(config_path, Flags(host, port, threshold, key_file, endpoints))
+    flags = Flags(host, port, threshold, key_file, endpoints, workers)
+    config = loaded_config(config_path, flags)
     ensure_port(config.host, config.port)
-    from gateway.app import run
+    from gateway.process import run
+    from gateway.reload import Source
 
     try:
-        run(config)
+        code = run(Source(config_path, flags), config)
     except ValueError as error:  # a tokenizer that cannot be used: only building the gateway finds out
         raise click.ClickException(str(error)) from None
+    raise SystemExit(code)
 
 
 @click.command(epilog=_ROUTE_EXAMPLES)

@@ -12,13 +12,12 @@ import yaml
 
 from gateway.demo.client import Client
 from gateway.demo.processes import Child, Children, Died
-from gateway.families.codegeex import CODEGEEX4
-from gateway.families.iquest import LOOP_INSTRUCT
+from gateway.families import MODELS
 
-SHORT, LONG = CODEGEEX4.name, LOOP_INSTRUCT.name
+SHORT, LONG = "codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct"
 ALIAS = "gpt-4o"
 HOST = "127.0.0.1"
-TIME_SCALE = 0.5
+TIME_SCALE = 0.25
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _address = re.compile(rf"http://{re.escape(HOST)}:(\d+)").search
@@ -26,30 +25,27 @@ _address = re.compile(rf"http://{re.escape(HOST)}:(\d+)").search
 
 @dataclass(frozen=True, slots=True)
 class SimulatedServer:
-    """Speeds in tokens per simulated second: plausible for such a model, not measured on any machine."""
+    """``preset``: the model and machine for which its speed is computed."""
 
     model: str
     log_name: str
-    window: int
-    prefill: int
-    decode: int
+    preset: str
 
     def arguments(self, tokenizer: Path) -> list[str]:
         options = {
             "--model": self.model,
             "--port": "0",
             "--tokenizer": str(tokenizer),
-            "--window": str(self.window),
-            "--prefill-tokens-per-second": str(self.prefill),
-            "--decode-tokens-per-second": str(self.decode),
+            "--preset": self.preset,
+            "--max-model-len": str(MODELS[self.model].pool_window),
             "--time-scale": str(TIME_SCALE),
         }
         return ["engine", "simulate", *(word for pair in options.items() for word in pair)]
 
 
 SERVERS = (
-    SimulatedServer(SHORT, "codegeex", CODEGEEX4.pool_window, prefill=20_000, decode=90),
-    SimulatedServer(LONG, "loop", LOOP_INSTRUCT.pool_window, prefill=10_000, decode=60),
+    SimulatedServer(SHORT, "codegeex", "codegeex4-9b-h100"),
+    SimulatedServer(LONG, "loop", "iquest-40b-loop-tp4-h100"),
 )
 
 

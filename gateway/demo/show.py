@@ -10,6 +10,7 @@ from rich.table import Table
 from gateway.demo.checks import Result
 from gateway.demo.servers import ALIAS, SERVERS, TIME_SCALE
 from gateway.demo.workload import AUTO
+from gateway.engines.simulated.presets import PRESETS
 
 _PLAIN_WIDTH = 150  # of output that goes to no terminal
 
@@ -21,13 +22,11 @@ def console() -> Console:
 
 def simulated() -> str:
     """What is simulated, in plain words."""
-    speeds = "; ".join(
-        f"{server.model} reads {server.prefill:,} and writes {server.decode:,} tokens a second" for server in SERVERS
-    )
+    machines = "; ".join(f"{server.model} on {PRESETS[server.preset].machine.name}" for server in SERVERS)
     return (
-        "Simulated: both model servers. No model runs and no GPU is needed. They speak vLLM's protocol and answer with"
-        " canned code;\ntheir speeds are constants, not measurements"
-        f" ({speeds}),\nat time scale {TIME_SCALE:g}: {1 / TIME_SCALE:g} simulated seconds pass in a real one."
+        "Simulated: both model servers. No model runs and no GPU is needed. They speak vLLM's protocol, schedule as it"
+        " does and answer with canned code;\nhow long their steps take is computed from public sizes, not measured"
+        f" ({machines}),\nat time scale {TIME_SCALE:g}: {1 / TIME_SCALE:g} simulated seconds pass in a real one."
         " Real: the gateway, HTTP, the prompts, and every token count (tokenizer: demo-bpe)."
     )
 

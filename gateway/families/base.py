@@ -7,7 +7,7 @@ ever are, never one that a client sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,11 +16,15 @@ import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from gateway.families.conversation import TemplateError, conversation, known_tools
+from gateway.families.infill import FimFormat
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model and everything about it that its family decides.
 
+    ``chat_template``: None for a base model, which does not chat. ``fim``: None if it can't fill in the middle.
     ``native_window``: tokens the model was made for. ``pool_window``: a pool's default, prompt and output together.
     ``special_tokens``: texts that its tokenizer reads as one token each. ``defaults``: request fields for what the
     client left out. ``expansion``: most tokens a UTF-8 byte can become with the family's own tokenizer, for when no
@@ -32,11 +36,12 @@ class Model:
     hub_id: str
     native_window: int
     pool_window: int
-    chat_template: str
+    chat_template: str | None
     special_tokens: tuple[str, ...]
     expansion: int | None
     bytes_per_token: float
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    fim: FimFormat | None = None
 
     @property
     def overhead_bytes(self) -> int:
@@ -47,86 +52,54 @@ class Model:
         return _overhead_bytes(self)
 
 
-class TemplateError(ValueError):
-    """The conversation can't be rendered: the model server will refuse it as well."""
-
-
 def render(model: Model, body: Mapping[str, Any]) -> str:
     """The prompt of a chat body: its ``messages``, ``tools`` and template options (OpenAI's and vLLM's fields).
 
     Raises TemplateError where ``messages`` or ``tools`` are not what a template can print.
     """
-    messages = body.get("messages")
-    if not isinstance(messages, Sequence) or not all(isinstance(message, Mapping) for message in messages):
-        raise TemplateError("messages must be a list of objects")
+    if model.chat_template is None:
+        raise TemplateError(f"{model.name} is a base model and does not chat")
     options = body.get("chat_template_kwargs") or {}
-    continued = bool(body.get("continue_final_message", False))
-    generation = bool(body.get("add_generation_prompt", True)) and not continued
-    flat = [_flatten(message) for message in messages]
+    if not isinstance(options, Mapping):
+        raise TemplateError("chat_template_kwargs must be an object")
+    continued = flag(body, "continue_final_message", default=False)
+    generation = flag(body, "add_generation_prompt", default=True)
+    if continued and generation:
+        raise TemplateError("continue_final_message needs add_generation_prompt to be false")
+    template = model.chat_template
+    flat = conversation(body.get("messages"), knows_developer="'developer'" in template or '"developer"' in template)
+    if continued:
+        _mark_end(flat)
     variables = {
         **{name: value for name, value in options.items() if name not in _RESERVED},
         "messages": flat,
-        "tools": body.get("tools") if body.get("tool_choice") != "none" else None,
+        "tools": known_tools(body.get("tools")),  # with tool_choice "none" too, as vLLM does by default
         "add_generation_prompt": generation,
     }
     try:
-        text = _template(model.chat_template).render(variables)
+        text = _template(template).render(variables)
+        return text[: text.rindex(_END)] if continued else text
     except (jinja2.TemplateError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise TemplateError(str(error)) from None
-    return _cut_behind(text, flat[-1]["content"]) if continued and flat else text
 
 
 _RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+_END = "\ue000the end of the message that is continued\ue000"
 
 
-def _flatten(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message as templates expect it: content as text, tool-call arguments as objects (vLLM does the same)."""
-    flat = dict(message)
-    flat["content"] = _text_of(message.get("content"))
-    calls = message.get("tool_calls")
-    if isinstance(calls, Sequence) and not isinstance(calls, str):
-        flat["tool_calls"] = [_call(call) for call in calls if isinstance(call, Mapping)]
-    return flat
+def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """Raises TemplateError for what is no boolean."""
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise TemplateError(f"{name} must be true or false")
+    return value
 
 
-def _text_of(content: Any) -> str:
-    """Content parts are joined by newlines; parts without text print nothing."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, Sequence):
-        raise TemplateError("content must be a text or a list of parts")
-    return "\n".join(text for part in content if (text := _part_text(part)) is not None)
-
-
-def _part_text(part: Any) -> str | None:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Mapping):
-        for name in ("text", "refusal"):
-            if isinstance(text := part.get(name), str):
-                return text
-    return None
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    function = dict(function) if isinstance(function, Mapping) else {}
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            function["arguments"] = json.loads(arguments) if arguments else {}
-        except (ValueError, RecursionError):
-            function["arguments"] = arguments
-    return {**call, "function": function}
-
-
-def _cut_behind(text: str, content: str) -> str:
-    """The prompt up to the end of the last message's content, for the model to go on from there."""
-    content = content.strip()
-    at = text.rfind(content)
-    return text if at < 0 else text[: at + len(content)]
+def _mark_end(messages: list[dict[str, Any]]) -> None:
+    """Marks where the last message's content ends: what the template prints behind it is cut off."""
+    if not messages:
+        raise TemplateError("there is no message to continue")
+    messages[-1] = {**messages[-1], "content": messages[-1]["content"] + _END}
 
 
 def _raise_exception(message: str) -> None:
@@ -154,6 +127,8 @@ def _template(source: str) -> jinja2.Template:
 
 @lru_cache(maxsize=64)
 def _overhead_bytes(model: Model) -> int:
+    if model.chat_template is None:
+        return 0
     bare: dict[str, Any] = {"messages": []}
-    tools = [{"type": "function", "function": {}}]
-    return max(len(render(model, body).encode()) for body in (bare, {**bare, "tools": tools}))
+    tool = {"type": "function", "function": {"name": ""}}
+    return max(len(render(model, body).encode()) for body in (bare, {**bare, "tools": [tool]}))

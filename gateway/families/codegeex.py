@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.families.base import Model
+from gateway.families.infill import FimFormat, Infill
 
 # Turns have no end mark; the end of an answer is the next turn's mark, hence the stop ids below. The model's own
 # function format is a `tool` turn that carries {"function": [...]}, answered in JSON blocks.
@@ -31,6 +32,24 @@ _CHAT_TEMPLATE = """\
 {%- endif %}
 """
 
+_CODE_MARKS = ("<|code_suffix|>", "<|code_prefix|>", "<|code_middle|>")
+
+
+def _frame(infill: Infill) -> str:
+    """One user turn, the suffix before the prefix (source: CodeGeeX4's own infilling guide).
+
+    `[gMASK]<sop>`, with which every prompt begins, is written here and `add_special_tokens` is false: the model's own
+    tokenizer class adds the two by itself, converted tokenizer files do not, and either way there has to be one of
+    each. The guide's default mode is BLOCK; a language that is not known is left blank.
+    """
+    files = "".join(f"###REFERENCE:\n###PATH:{path}\n{content}\n" for path, content in infill.references)
+    return (
+        f"[gMASK]<sop><|user|>\n{files}"
+        f"###PATH:{infill.path}\n###LANGUAGE:{infill.language}\n###MODE:{infill.mode.upper()}\n"
+        f"<|code_suffix|>{infill.suffix}<|code_prefix|>{infill.prefix}<|code_middle|><|assistant|>\n"
+    )
+
+
 CODEGEEX4 = Model(
     name="codegeex4-all-9b",
     family="codegeex",
@@ -47,6 +66,29 @@ CODEGEEX4 = Model(
     expansion=1,  # a byte-level BPE without normaliser
     bytes_per_token=4.2,
     defaults={"stop_token_ids": [151_329, 151_336, 151_338]},  # without them generation runs on past the answer
+    fim=FimFormat(
+        frame=_frame,
+        markers=(*_CODE_MARKS, "<|user|>", "<|assistant|>", "<|system|>", "<|observation|>"),
+        # From <|endoftext|> to <|end_of_video|>: all the special tokens of the vocabulary that it shares with GLM-4.
+        stop_token_ids=tuple(range(151_329, 151_343)),
+        stops=_CODE_MARKS,  # its own, whose ids are not published apart from its files
+        fields={"add_special_tokens": False},
+    ),
 )
 
-MODELS = (CODEGEEX4,)
+# A base model: it completes text. Its documentation knows no chat and no infilling, and recommends that a prompt begin
+# with a comment that names the language ("# language: Python"), which is the client's to write. Texts that look like
+# special tokens are none to ChatGLM2's tokenizer, which puts its own two in front by itself.
+CODEGEEX2 = Model(
+    name="codegeex2-6b",
+    family="codegeex",
+    hub_id="zai-org/codegeex2-6b",
+    native_window=8_192,
+    pool_window=8_192,
+    chat_template=None,
+    special_tokens=(),
+    expansion=None,  # SentencePiece: whether it normalises is not published
+    bytes_per_token=3.5,
+)
+
+MODELS = (CODEGEEX4, CODEGEEX2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.families.base import Model
+from typing import Any
 
-# ChatML. The default system prompt is the one that the recorded token ids of the real tokenizer spell out; tool calls
-# are marked as the `hermes` tool parser expects them.
+from gateway.families.base import Model
+from gateway.families.infill import FimFormat, Infill
+
+# ChatML. The default system prompt is the one that the recorded token ids of the real tokenizer spell out (those of
+# Loop-Instruct; no other one is published); tool calls are marked as the `hermes` tool parser expects them. Whether the
+# Thinking models' own template opens <think> is not published either: they get the same turns, and open it themselves.
 _CHAT_TEMPLATE = """\
 {%- if messages and messages[0].role == 'system' %}
 {%- set system = messages[0].content %}
@@ -40,20 +44,60 @@ _CHAT_TEMPLATE = """\
 {%- endif %}
 """
 
-LOOP_INSTRUCT = Model(
-    name="iquest-coder-v1-40b-loop-instruct",
-    family="iquest",
-    hub_id="IQuestLab/IQuest-Coder-V1-40B-Loop-Instruct",
-    native_window=131_072,
-    pool_window=131_072,
-    chat_template=_CHAT_TEMPLATE,
-    special_tokens=(
-        *("<unk>", "<s>", "</s>", "<CLS>", "<SEP>", "<EOD>", "<MASK>", "<PAD>", "<|im_start|>", "<|im_end|>"),
-        *("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|repo_name|>", "<|file_sep|>"),
-    ),
-    expansion=None,  # SentencePiece with a custom class: whether it normalises is not published
-    bytes_per_token=4.2,
-    defaults={"temperature": 0.6, "top_p": 0.85, "top_k": 20},
+_CODE_MARKS = ("<|file_sep|>", "<|fim_prefix|>", "<|repo_name|>", "<|fim_suffix|>", "<|fim_middle|>")
+
+
+def _frame(infill: Infill) -> str:
+    """Prefix, suffix, middle; with a path or other files the repository form around it.
+
+    IQuest publishes the tokens' names, not where they go: the source is the convention of the models that have the
+    same names (Qwen2.5-Coder's examples for one file and for repositories). The repository's name is not known here.
+    What a bare prompt begins with (`<s>`, or nothing) is left to the tokenizer's own setting.
+    """
+    middle = f"<|fim_prefix|>{infill.prefix}<|fim_suffix|>{infill.suffix}<|fim_middle|>"
+    if not infill.path and not infill.references:
+        return middle
+    files = "".join(f"<|file_sep|>{path}\n{content}\n" for path, content in infill.references)
+    return f"<|repo_name|>repository\n{files}<|file_sep|>{infill.path}\n{middle}"
+
+
+_FIM = FimFormat(
+    frame=_frame,
+    markers=(*_CODE_MARKS, "<|im_start|>", "<|im_end|>"),
+    # <s>, </s>, and from <CLS> to the third of the model's eos ids: no code lies between them.
+    stop_token_ids=(1, 2, *range(75_858, 75_870)),
+    stops=_CODE_MARKS,  # their ids are not published
 )
 
-MODELS = (LOOP_INSTRUCT,)
+
+def _model(size: str, kind: str, **fields: Any) -> Model:
+    """The models differ in weights; ``fields`` is what they are known to differ in besides."""
+    return Model(
+        name=f"iquest-coder-v1-{size}-{kind}".lower(),
+        family="iquest",
+        hub_id=f"IQuestLab/IQuest-Coder-V1-{size}-{kind}",
+        native_window=131_072,
+        pool_window=131_072,
+        chat_template=_CHAT_TEMPLATE,
+        special_tokens=(
+            *("<unk>", "<s>", "</s>", "<CLS>", "<SEP>", "<EOD>", "<MASK>", "<PAD>", "<|im_start|>", "<|im_end|>"),
+            *("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|repo_name|>", "<|file_sep|>"),
+        ),
+        expansion=None,  # SentencePiece with a custom class: whether it normalises is not published
+        bytes_per_token=4.2,
+        fim=_FIM,
+        **fields,
+    )
+
+
+# Published for Instruct. Nothing is for Thinking, which gets what the model server itself has as its defaults.
+_INSTRUCT: dict[str, Any] = {"defaults": {"temperature": 0.6, "top_p": 0.85, "top_k": 20}}
+
+MODELS = (
+    _model("40B-Loop", "Instruct", **_INSTRUCT),
+    _model("40B-Loop", "Thinking"),
+    _model("40B", "Instruct", **_INSTRUCT),
+    _model("40B", "Thinking"),
+    _model("14B", "Instruct", **_INSTRUCT),
+    _model("7B", "Instruct", **_INSTRUCT),
+)

@@ -6,15 +6,20 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Iterator
 
 _WAITING = 64  # batches; a batch is what came in one tick, so this is about 16 s of lines
 
 
 class LineLog:
-    """Collects lines and hands them to a writer thread at each `flush`. Drops, and counts, what nobody reads."""
+    """Collects lines and hands them to a writer thread at each `flush`. Drops, and counts, what nobody reads.
 
-    def __init__(self, descriptor: int) -> None:
+    ``at_once``: the bytes that are written whole where several processes write (`select.PIPE_BUF` for a pipe).
+    """
+
+    def __init__(self, descriptor: int, *, at_once: int | None = None) -> None:
         self._descriptor = descriptor
+        self._at_once = at_once
         self._lines: list[bytes] = []
         self._batches: queue.Queue[bytes | None] = queue.Queue(_WAITING)
         self.dropped = 0
@@ -42,10 +47,11 @@ class LineLog:
 
     def _write(self) -> None:
         while (batch := self._batches.get()) is not None:
-            view = memoryview(batch)
             try:
-                while view:
-                    view = view[os.write(self._descriptor, view) :]
+                for piece in [batch] if self._at_once is None else _pieces(batch, self._at_once):
+                    view = memoryview(piece)
+                    while view:
+                        view = view[os.write(self._descriptor, view) :]
             except OSError:  # nobody is there to read: the gateway goes on
                 self.dropped += batch.count(b"\n")
             self._batches.task_done()
@@ -53,3 +59,14 @@ class LineLog:
     def idle(self) -> bool:
         """Whether everything that was handed over has been written."""
         return not self._batches.unfinished_tasks
+
+
+def _pieces(batch: bytes, size: int) -> Iterator[bytes]:
+    """Whole lines, as many as ``size`` holds, at least one."""
+    start = 0
+    while start < len(batch):
+        end = len(batch)
+        if end - start > size:
+            end = (batch.rfind(b"\n", start, start + size) + 1) or (batch.find(b"\n", start) + 1) or end
+        yield batch[start:end]
+        start = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 # A prompt of 128K tokens takes its model server from seconds to minutes until the first chunk.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
@@ -10,9 +11,12 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 
 
 @dataclass(frozen=True, slots=True)
 class Name:
+    """``workers``: what several workers' values come to. `max` is for what each of them sees for itself."""
+
     name: str
     help: str
     labels: tuple[str, ...] = ()
+    workers: Literal["sum", "max"] = "sum"
 
 
 REQUESTS = Name(
@@ -33,10 +37,16 @@ FIRST_CHUNK = Name(
 )
 DURATION = Name("yardstick_request_seconds", "From the request's last byte to the answer's last", ("model",))
 IN_FLIGHT = Name("yardstick_in_flight", "Attempts that were sent and have not ended", ("model", "endpoint"))
-ENDPOINT_UP = Name("yardstick_endpoint_up", "1 if the endpoint answered when last asked", ("model", "endpoint"))
+ENDPOINT_UP = Name(
+    "yardstick_endpoint_up", "1 if the endpoint answered when last asked", ("model", "endpoint"), workers="max"
+)
 ENDPOINT_EJECTED = Name(
     "yardstick_endpoint_ejected", "1 while the endpoint is left out after failures", ("model", "endpoint")
 )
 EJECTIONS = Name("yardstick_ejections", "Times that the endpoint was left out after failures", ("model", "endpoint"))
 OPEN_CONNECTIONS = Name("yardstick_open_connections", "Client connections")
 LOG_LINES_DROPPED = Name("yardstick_log_lines_dropped", "Log lines thrown away because nobody read them fast enough")
+CONFIG_RELOADS = Name(
+    "yardstick_config_reloads", "Changed configurations that were taken (applied) or not (refused)", ("outcome",), "max"
+)
+CONFIG_IN_USE = Name("yardstick_config_in_use", "Workers that serve with the settings of this hash", ("hash",))

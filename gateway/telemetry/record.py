@@ -206,6 +206,25 @@ class States:
         yield CounterMetricFamily(names.LOG_LINES_DROPPED.name, names.LOG_LINES_DROPPED.help, dropped)
 
 
+class ConfigState:
+    """Which configuration is served by, and what became of changed ones since the start."""
+
+    def __init__(self, fingerprint: Callable[[], str]) -> None:
+        self._fingerprint = fingerprint
+        self.reloads = {"applied": 0, "refused": 0}
+
+    def collect(self) -> Iterable[Metric]:
+        name = names.CONFIG_RELOADS
+        reloads = CounterMetricFamily(name.name, name.help, labels=name.labels)
+        for outcome, count in self.reloads.items():
+            reloads.add_metric([outcome], count)
+        yield reloads
+        name = names.CONFIG_IN_USE
+        in_use = GaugeMetricFamily(name.name, name.help, labels=name.labels)
+        in_use.add_metric([self._fingerprint()], 1.0)
+        yield in_use
+
+
 def _outcome(status: int, problem: str) -> str:
     if 200 <= status < 300:
         return "upstream_error" if problem else "ok"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.tokens.bound import text_bound
 from gateway.tokens.counter import Counter
+from gateway.tokens.media import find_media
 from gateway.tokens.pool import Remote, Tokens
 from gateway.tokens.source import load_counter
 
-__all__ = ["Counter", "Remote", "Tokens", "load_counter", "text_bound"]
+__all__ = ["Counter", "Remote", "Tokens", "find_media", "load_counter", "text_bound"]

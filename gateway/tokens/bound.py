@@ -3,8 +3,8 @@
 What makes the raw JSON of ``messages`` a bound: JSON never encodes a text in fewer bytes than its UTF-8, and the
 punctuation of one message (``{"role":"","content":""}``) is longer than what a template adds to an ordinary message.
 Two things are printed longer than they came: tool messages and tool calls (whose wrapping is longer than the JSON's),
-and JSON values that a template prints anew (`tojson` puts a blank behind commas and colons, and writes 1e15 as
-1000000000000000.0: at most 4 times the bytes).
+and JSON values that a template prints anew (a tool's missing fields as null; `tojson` puts a blank behind commas and
+colons, and writes 1e15 as 1000000000000000.0: at most 4 times the bytes).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import re
 from functools import lru_cache
 
 import msgspec
+
+from gateway.families import TemplateError, known_tools
 
 _WRAP = 80  # bytes that a template adds to one tool message or tool call beyond the JSON around it
 _REPRINTED = 5  # times the bytes that JSON can grow when it is printed anew
@@ -46,7 +48,8 @@ def tools_bound(tools: bytes) -> int:
 @lru_cache(maxsize=32)
 def _printed(tools: bytes) -> int:
     try:
-        printed = json.dumps(msgspec.json.decode(tools), ensure_ascii=False)
+        known = known_tools(msgspec.json.decode(tools)) or []
+        printed = json.dumps(known, ensure_ascii=False)
         return len(printed.encode("utf-8", "replace"))
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (TemplateError, msgspec.DecodeError, ValueError, RecursionError):
         return _REPRINTED * len(tools)

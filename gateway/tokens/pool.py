@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.families import Model, TemplateError
 from gateway.tokens.counter import Counter
-from gateway.tokens.prompt import CHAT, Prompt, Raws, read_prompt
+from gateway.tokens.prompt import CHAT, Prompt, Raws, cap_of, read_prompt
 from gateway.tokens.sampling import ALL_ROUNDS, FIRST_ROUND, LATER_ROUNDS, Question
 from routing.length import Count, Counted
 
@@ -24,7 +24,10 @@ _WEIGHT = 0.02  # of one prompt in the running mean
 _LOOKED_AT_HERE = 96 * 1024  # bytes of JSON up to which the event loop itself takes a first look
 _WAITING = 64  # counts in line beyond which an estimate must do
 _REMOTE_TEXTS = 8  # prompts of a list that the model server is asked to count
-_REMOTE_FIELDS = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message")
+_REMOTE_FIELDS = (
+    *("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message"),
+    "add_special_tokens",
+)
 
 
 class Tokens:
@@ -110,7 +113,10 @@ class Tokens:
         return counted
 
     async def _count_there(self, remote: Remote, route: str, raws: Raws) -> Counted | None:
-        bodies, cap = _remote_bodies(route, raws)
+        try:
+            bodies, cap = _remote_bodies(route, raws)
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError):
+            return None  # the model server will refuse the request: it is not ours to say why
         most = 0
         for body in bodies:
             try:
@@ -152,9 +158,10 @@ class PromptCount:
     def counted(self) -> Counted:
         """The longest of the prompts. For a worker thread."""
         prompt, counter = self.prompt, self._counter
+        factor, around, prefixed = counter.expansion
         most = Counted(prompt.ids, complete=True)
         for text in prompt.texts:
-            if counter.expansion.factor is not None and counter.expansion.factor * _utf8(text) <= most.tokens:
+            if factor is not None and factor * _utf8(text) + around + prefixed <= most.tokens:
                 break
             enough = self._question.counted if self._question else None
             found = counter.count(text, self._limit, special=prompt.special, enough=enough)
@@ -175,17 +182,14 @@ def _remote_bodies(route: str, raws: Raws) -> tuple[Sequence[bytes], int | None]
     """What to send to `/tokenize`, which needs no model name; the longest prompts first."""
     if route == CHAT:
         fields = {name: msgspec.Raw(raws[name]) for name in _REMOTE_FIELDS if name in raws}
-        return [msgspec.json.encode(fields)], None
-    try:
-        prompt: Any = msgspec.json.decode(raws["prompt"])
-        special = msgspec.json.decode(raws["add_special_tokens"]) if "add_special_tokens" in raws else True
-        cap: Any = msgspec.json.decode(raws["truncate_prompt_tokens"]) if "truncate_prompt_tokens" in raws else None
-    except (msgspec.DecodeError, KeyError):
-        return [], None
-    texts = [prompt] if isinstance(prompt, str) else [item for item in prompt if isinstance(item, str)]
+        return [msgspec.json.encode(fields)], cap_of(raws)
+    prompt: Any = msgspec.json.decode(raws["prompt"])
+    special = msgspec.json.decode(raws["add_special_tokens"]) if "add_special_tokens" in raws else True
+    prompts = prompt if isinstance(prompt, list) else [prompt]
+    texts = [item for item in prompts if isinstance(item, str)]
     texts = sorted(texts, key=len, reverse=True)[:_REMOTE_TEXTS]
     bodies = [msgspec.json.encode({"prompt": text, "add_special_tokens": special}) for text in texts]
-    return bodies, cap if isinstance(cap, int) and cap > 0 else None
+    return bodies, cap_of(raws)
 
 
 def _believable(text_bytes: int, tokens: int) -> bool:

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.families import Model, TemplateError, render
+from gateway.families import Model, TemplateError, flag, render
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 
 _CHAT_FIELDS = (
-    *("messages", "tools", "tool_choice", "chat_template_kwargs"),
+    *("messages", "tools", "chat_template_kwargs"),
     *("add_generation_prompt", "continue_final_message", "add_special_tokens"),
 )
+
+_COMPLETION_FIELDS = ("prompt", "add_special_tokens")
 
 Raws = Mapping[str, Any]  # msgspec.Raw or bytes: the JSON of each top-level field
 
@@ -35,15 +37,17 @@ class Prompt(NamedTuple):
 def read_prompt(model: Model, route: str, raws: Raws) -> Prompt:
     """Raises TemplateError where the model server will refuse the request: it is not ours to say why."""
     try:
+        cap = cap_of(raws)
         if route == CHAT:
             body = {name: msgspec.json.decode(raws[name]) for name in _CHAT_FIELDS if name in raws}
             # In a chat the template has printed the special tokens, so servers add none unless they are told to.
-            return Prompt([_encodable(render(model, body))], 0, bool(body.get("add_special_tokens", False)), _cap(raws))
-        special = bool(msgspec.json.decode(raws["add_special_tokens"])) if "add_special_tokens" in raws else True
-        texts, ids = _prompts(msgspec.json.decode(raws["prompt"]))
+            special = flag(body, "add_special_tokens", default=False)
+            return Prompt([_encodable(render(model, body))], 0, special, cap)
+        body = {name: msgspec.json.decode(raws[name]) for name in _COMPLETION_FIELDS if name in raws}
+        texts, ids = _prompts(body["prompt"])
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError) as error:
         raise TemplateError(f"unreadable: {error!r}") from None
-    return Prompt(texts, ids, special, _cap(raws))
+    return Prompt(texts, ids, flag(body, "add_special_tokens", default=True), cap)
 
 
 def _prompts(prompt: Any) -> tuple[list[str], int]:
@@ -51,7 +55,7 @@ def _prompts(prompt: Any) -> tuple[list[str], int]:
         return [_encodable(prompt)], 0
     if not isinstance(prompt, list) or not prompt:
         raise TemplateError("prompt must be a text or a list")
-    if all(isinstance(item, int) for item in prompt):
+    if all(type(item) is int for item in prompt):
         return [], len(prompt)
     texts = [_encodable(item) for item in prompt if isinstance(item, str)]
     return sorted(texts, key=len, reverse=True), max(
@@ -66,8 +70,9 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _cap(raws: Raws) -> int | None:
+def cap_of(raws: Raws) -> int | None:
+    """The tokens that the prompt is cut to. -1 is no cap: it stands for whatever the window is."""
     if "truncate_prompt_tokens" not in raws:
         return None
-    cap = msgspec.json.decode(raws["truncate_prompt_tokens"])
-    return cap if isinstance(cap, int) and cap > 0 else None
+    cap: Any = msgspec.json.decode(raws["truncate_prompt_tokens"])
+    return cap if type(cap) is int and cap > 0 else None

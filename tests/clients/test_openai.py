@@ -1,25 +1,23 @@
-"""The official Python client against a gateway in front of two model servers."""
+"""The official Python and Node clients against a gateway in front of two model servers: the same tests for each."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
-from pydantic import BaseModel
 
-from .conftest import LONG, SHORT, SHORT_WINDOW, Running, free_port
+from .conftest import LONG, PYTHON, PYTHON_ASYNC, SHORT, SHORT_WINDOW, Running, free_port
+from .official import Client, ClientError, Driver, Pending
 
 LONG_PROMPT = "def add(left, right):\n    return left + right\n\n\n" * 300  # beyond the short model's window
 SLOW_PROMPT = "def add(left, right):\n    return left + right\n\n\n" * 800  # seconds of prefill
-ENDLESS: Any = {"ignore_eos": True}
-WEATHER: Any = {
+ENDLESS: dict[str, Any] = {"max_tokens": 1900, "ignore_eos": True}
+WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -34,157 +32,139 @@ def asking(text: str) -> Any:
 
 
 QUESTION = asking("Write a binary search in Python.")
+RAINING: dict[str, Any] = {
+    "model": LONG,
+    "messages": asking('What is the weather in "Bergen"?'),
+    "tools": [WEATHER],
+    "tool_choice": "required",
+}
 
 
-@pytest.fixture
-def client(running: Running) -> Iterator[OpenAI]:
-    with OpenAI(base_url=running.base_url, api_key="any", max_retries=0, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(running: Running) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=running.base_url, api_key="any", max_retries=0, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-def guarded_client(guarded: Running) -> Iterator[OpenAI]:
-    with OpenAI(base_url=guarded.base_url, api_key=guarded.key, max_retries=0, timeout=30) as client:
-        yield client
+@contextmanager
+def raises(name: str) -> Iterator[pytest.ExceptionInfo[ClientError]]:
+    with pytest.raises(ClientError) as caught:
+        yield caught
+    assert caught.value.name == name, caught.value
 
 
 # -- answers ------------------------------------------------------------------------------------------------------
 
 
-def test_chat(client: OpenAI) -> None:
-    answer = client.chat.completions.create(model="auto", messages=QUESTION)
-    assert answer.model == SHORT
-    assert "def " in (answer.choices[0].message.content or "")
-    assert answer.choices[0].finish_reason == "stop"
-    assert answer.usage
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+def test_chat(client: Client) -> None:
+    answer = client.chat(model="auto", messages=QUESTION)
+    assert answer["model"] == SHORT
+    assert "def " in answer["choices"][0]["message"]["content"]
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    usage = answer["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_stream_is_the_whole_answer_in_pieces(client: OpenAI) -> None:
-    whole = client.chat.completions.create(model="auto", messages=QUESTION)
-    chunks = list(client.chat.completions.create(model="auto", messages=QUESTION, stream=True))
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
-    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices[0].finish_reason] == ["stop"]
-    assert all(chunk.usage is None for chunk in chunks), "usage that was not asked for"
+def test_stream_is_the_whole_answer_in_pieces(client: Client) -> None:
+    whole = client.chat(model="auto", messages=QUESTION)
+    chunks = list(client.stream_chat(model="auto", messages=QUESTION))
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert "".join(choice["delta"].get("content") or "" for choice in choices) == text_of(whole)
+    assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
+    assert all(chunk.get("usage") is None for chunk in chunks), "usage that was not asked for"
 
 
-def test_stream_with_usage(client: OpenAI) -> None:
-    whole = client.chat.completions.create(model="auto", messages=QUESTION)
-    options: Any = {"include_usage": True}
-    chunks = list(client.chat.completions.create(model="auto", messages=QUESTION, stream=True, stream_options=options))
-    assert chunks[-1].choices == []
-    assert chunks[-1].usage
-    assert whole.usage
-    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
-    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+def text_of(answer: Any) -> str:
+    return str(answer["choices"][0]["message"]["content"])
 
 
-def test_stream_helper_accumulates(client: OpenAI) -> None:
-    with client.chat.completions.stream(model="auto", messages=QUESTION) as stream:
-        final = stream.get_final_completion()
-    assert "def " in (final.choices[0].message.content or "")
+def test_stream_with_usage(client: Client) -> None:
+    whole = client.chat(model="auto", messages=QUESTION)
+    chunks = list(client.stream_chat(model="auto", messages=QUESTION, stream_options={"include_usage": True}))
+    assert chunks[-1]["choices"] == []
+    for name in ("prompt_tokens", "completion_tokens"):
+        assert chunks[-1]["usage"][name] == whole["usage"][name]
 
 
-async def test_async_client(async_client: AsyncOpenAI) -> None:
-    whole, stream = await asyncio.gather(
-        async_client.chat.completions.create(model="auto", messages=QUESTION),
-        async_client.chat.completions.create(model="auto", messages=QUESTION, stream=True),
-    )
-    text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-    assert text == whole.choices[0].message.content
+def test_stream_helper_puts_it_together(client: Client) -> None:
+    final = client.put_together(model="auto", messages=QUESTION)
+    assert text_of(final) == text_of(client.chat(model="auto", messages=QUESTION))
 
 
-def test_completions(client: OpenAI) -> None:
-    whole = client.completions.create(model="auto", prompt="def binary_search(", max_tokens=40)
-    assert whole.model == SHORT
-    assert whole.usage
-    assert whole.usage.completion_tokens == 40
-    stream = client.completions.create(model="auto", prompt="def binary_search(", max_tokens=40, stream=True)
-    assert "".join(chunk.choices[0].text for chunk in stream) == whole.choices[0].text
-    several = client.completions.create(model="auto", prompt=["def one(", "def two("], max_tokens=5)
-    assert [choice.index for choice in several.choices] == [0, 1]
+def test_several_at_once(client: Client) -> None:
+    stream = client.stream_chat(model="auto", messages=QUESTION)
+    answers = [client.begin("chat.completions.create", {"model": "auto", "messages": QUESTION}) for _ in range(3)]
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in stream)
+    assert [text_of(pending.answer()[0]) for pending in answers] == [text] * 3
 
 
-def test_tools(client: OpenAI) -> None:
-    question = asking('What is the weather in "Bergen"?')
-    answer = client.chat.completions.create(model=LONG, messages=question, tools=[WEATHER], tool_choice="required")
-    assert answer.choices[0].finish_reason == "tool_calls"
-    calls = answer.choices[0].message.tool_calls
-    assert calls
-    call = calls[0]
-    assert call.type == "function"
-    assert call.function.name == "get_weather"
-    assert isinstance(json.loads(call.function.arguments)["city"], str)
-    history = [
-        *question,
-        answer.choices[0].message,
-        {"role": "tool", "tool_call_id": call.id, "content": "12 degrees, rain"},
-    ]
-    after = client.chat.completions.create(model=LONG, messages=history, tools=[WEATHER], tool_choice="none")
-    assert after.choices[0].message.content
-    assert not after.choices[0].message.tool_calls
+def test_completions(client: Client) -> None:
+    asked = {"model": "auto", "prompt": "def binary_search(", "max_tokens": 40}
+    whole = client.complete(**asked)
+    assert whole["model"] == SHORT
+    assert whole["usage"]["completion_tokens"] == 40
+    pieces = client.stream_completion(**asked)
+    assert "".join(chunk["choices"][0]["text"] for chunk in pieces) == whole["choices"][0]["text"]
+    several = client.complete(model="auto", prompt=["def one(", "def two("], max_tokens=5)
+    assert [choice["index"] for choice in several["choices"]] == [0, 1]
 
 
-def test_tools_streamed(client: OpenAI) -> None:
-    question = asking('What is the weather in "Bergen"?')
-    choice: Any = {"model": LONG, "messages": question, "tools": [WEATHER], "tool_choice": "required"}
-    whole = client.chat.completions.create(**choice).choices[0].message.tool_calls
-    assert whole
-    with client.chat.completions.stream(**choice) as stream:
-        message = stream.get_final_completion().choices[0].message
-    assert message.tool_calls
-    assert message.tool_calls[0].function.name == "get_weather"
-    assert message.tool_calls[0].function.arguments == whole[0].function.arguments
+@pytest.mark.parametrize("model", [SHORT, LONG])
+def test_fill_in_the_middle(client: Client, model: str) -> None:
+    asked = {"model": model, "prompt": "def mean(numbers):\n    ", "suffix": "\n    return total / len(numbers)\n"}
+    whole = client.complete(**asked, max_tokens=60)["choices"][0]["text"]
+    assert whole.strip()
+    assert not re.search(r"<\|\w+\|>", whole), "a template's token is in the text"
+    pieces = client.stream_completion(**asked, max_tokens=60)
+    assert "".join(chunk["choices"][0]["text"] for chunk in pieces) == whole
 
 
-def test_logprobs(client: OpenAI) -> None:
-    answer = client.chat.completions.create(
-        model="auto", messages=QUESTION, logprobs=True, top_logprobs=3, max_tokens=5
-    )
-    logprobs = answer.choices[0].logprobs
-    assert logprobs
-    assert logprobs.content
-    assert len(logprobs.content) == 5
-    assert all(entry.logprob <= 0 and len(entry.top_logprobs) == 3 for entry in logprobs.content)
-    old = client.completions.create(model="auto", prompt="def f(", max_tokens=5, logprobs=2).choices[0].logprobs
-    assert old
-    assert len(old.tokens or ()) == 5
+def test_tools(client: Client) -> None:
+    answer = client.chat(**RAINING)
+    assert answer["choices"][0]["finish_reason"] == "tool_calls"
+    (call,) = answer["choices"][0]["message"]["tool_calls"]
+    assert (call["type"], call["function"]["name"]) == ("function", "get_weather")
+    assert isinstance(json.loads(call["function"]["arguments"])["city"], str)
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "12 degrees, rain"}
+    history = [*RAINING["messages"], answer["choices"][0]["message"], result]
+    after = client.chat(**{**RAINING, "messages": history, "tool_choice": "none"})
+    assert text_of(after)
+    assert not after["choices"][0]["message"].get("tool_calls")
 
 
-def test_n(client: OpenAI) -> None:
-    answer = client.chat.completions.create(model="auto", messages=QUESTION, n=3, max_tokens=20)
-    assert [choice.index for choice in answer.choices] == [0, 1, 2]
-    stream = client.chat.completions.create(model="auto", messages=QUESTION, n=2, max_tokens=20, stream=True)
-    assert {choice.index for chunk in stream for choice in chunk.choices} == {0, 1}
+def test_tools_streamed(client: Client) -> None:
+    (whole,) = client.chat(**RAINING)["choices"][0]["message"]["tool_calls"]
+    (call,) = client.put_together(**RAINING)["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "get_weather"
+    assert call["function"]["arguments"] == whole["function"]["arguments"]
 
 
-class Release(BaseModel):
-    name: str
-    year: int
+def test_logprobs(client: Client) -> None:
+    answer = client.chat(model="auto", messages=QUESTION, logprobs=True, top_logprobs=3, max_tokens=5)
+    entries = answer["choices"][0]["logprobs"]["content"]
+    assert len(entries) == 5
+    assert all(entry["logprob"] <= 0 and len(entry["top_logprobs"]) == 3 for entry in entries)
+    old = client.complete(model="auto", prompt="def f(", max_tokens=5, logprobs=2)
+    assert len(old["choices"][0]["logprobs"]["tokens"]) == 5
 
 
-def test_response_format(client: OpenAI) -> None:
-    asked = asking("Name a release as JSON.")
-    answer = client.chat.completions.parse(model="auto", messages=asked, response_format=Release)
-    assert isinstance(answer.choices[0].message.parsed, Release)
-    kind: Any = {"type": "json_object"}
-    loose = client.chat.completions.create(model="auto", messages=asked, response_format=kind)
-    assert isinstance(json.loads(loose.choices[0].message.content or ""), dict)
+def test_n(client: Client) -> None:
+    answer = client.chat(model="auto", messages=QUESTION, n=3, max_tokens=20)
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    stream = client.stream_chat(model="auto", messages=QUESTION, n=2, max_tokens=20)
+    assert {choice["index"] for chunk in stream for choice in chunk["choices"]} == {0, 1}
 
 
-def test_models(client: OpenAI) -> None:
-    assert {"auto", "gpt-4o", SHORT, LONG} == {model.id for model in client.models.list()}
-    found = client.models.retrieve(SHORT)
-    assert (found.id, found.object) == (SHORT, "model")
-    assert found.to_dict()["max_model_len"] == SHORT_WINDOW
-    with pytest.raises(openai.NotFoundError):
-        client.models.retrieve("gpt-17")
+def test_response_format(client: Client) -> None:
+    properties = {"name": {"type": "string"}, "year": {"type": "integer"}}
+    schema = {"type": "object", "properties": properties, "required": ["name", "year"]}
+    strict = {"type": "json_schema", "json_schema": {"name": "release", "schema": schema}}
+    asked = {"model": "auto", "messages": asking("Name a release as JSON.")}
+    value = json.loads(text_of(client.chat(**asked, response_format=strict)))
+    assert (type(value["name"]), type(value["year"])) == (str, int)
+    assert isinstance(json.loads(text_of(client.chat(**asked, response_format={"type": "json_object"}))), dict)
+
+
+def test_models(client: Client) -> None:
+    assert {"auto", "gpt-4o", SHORT, LONG} == {model["id"] for model in client.call("models.list")["data"]}
+    found = client.call("models.retrieve", SHORT)
+    assert (found["id"], found["object"], found["max_model_len"]) == (SHORT, "model", SHORT_WINDOW)
+    with raises("NotFoundError"):
+        client.call("models.retrieve", "gpt-17")
 
 
 # -- the decision -------------------------------------------------------------------------------------------------
@@ -201,55 +181,53 @@ def test_models(client: OpenAI) -> None:
         (SHORT, "Write a trie.", SHORT, "named-model"),
     ],
 )
-def test_raw_response_says_the_decision(
-    client: OpenAI, running: Running, name: str, text: str, model: str, reason: str
+def test_headers_say_the_decision(
+    client: Client, running: Running, name: str, text: str, model: str, reason: str
 ) -> None:
-    raw = client.chat.completions.with_raw_response.create(
-        model=name, messages=asking(text), max_tokens=5, extra_headers={"X-Request-Id": "of-the-client"}
-    )
-    assert raw.headers["x-request-id"] == "of-the-client"
-    assert raw.headers["x-yardstick-model"] == model
-    assert raw.headers["x-yardstick-endpoint"] == running.servers[model].url.removeprefix("http://")
-    assert raw.headers["x-yardstick-reason"] == reason
-    assert raw.headers["x-yardstick-threshold"] == "512"
-    assert int(raw.headers["x-yardstick-prompt-tokens"]) > 0
-    assert raw.headers["x-yardstick-counted"] in ("bounded", "estimated", "counted")
-    answer = raw.parse()
-    assert answer.model == model
-    assert answer._request_id == "of-the-client"
+    asked = {"model": name, "messages": asking(text), "max_tokens": 5}
+    options = {"headers": {"X-Request-Id": "of-the-client"}}
+    answer, headers = client.begin("chat.completions.create", asked, options=options).answer()
+    assert answer["model"] == model
+    assert headers["x-request-id"] == "of-the-client"
+    assert headers["x-yardstick-model"] == model
+    assert headers["x-yardstick-endpoint"] == running.servers[model].url.removeprefix("http://")
+    assert headers["x-yardstick-reason"] == reason
+    assert headers["x-yardstick-threshold"] == "512"
+    assert int(headers["x-yardstick-prompt-tokens"]) > 0
+    assert headers["x-yardstick-counted"] in ("bounded", "estimated", "counted")
 
 
 # -- errors by class ----------------------------------------------------------------------------------------------
 
 
-def test_wrong_key(guarded: Running) -> None:
-    with OpenAI(base_url=guarded.base_url, api_key="wrong", max_retries=0) as client:
-        with pytest.raises(openai.AuthenticationError) as caught:
-            client.chat.completions.create(model=LONG, messages=QUESTION)
-        assert caught.value.code == "invalid_api_key"
-        with pytest.raises(openai.AuthenticationError):
-            client.models.list()
+def test_wrong_key(driver: Driver, guarded: Running) -> None:
+    stranger = Client(driver, guarded.base_url, "wrong")
+    with raises("AuthenticationError") as caught:
+        stranger.chat(model=LONG, messages=QUESTION)
+    assert caught.value.code == "invalid_api_key"
+    with raises("AuthenticationError"):
+        stranger.call("models.list")
 
 
-def test_right_key(guarded_client: OpenAI) -> None:
-    assert guarded_client.chat.completions.create(model=LONG, messages=QUESTION, max_tokens=5).usage
-    assert guarded_client.models.list().data
+def test_right_key(guarded_client: Client) -> None:
+    assert guarded_client.chat(model=LONG, messages=QUESTION, max_tokens=5)["usage"]
+    assert guarded_client.call("models.list")["data"]
 
 
-def test_unknown_model_is_told_how_to_become_an_alias(client: OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.chat.completions.create(model="gpt-17", messages=QUESTION)
+def test_unknown_model_is_told_how_to_become_an_alias(client: Client) -> None:
+    with raises("NotFoundError") as caught:
+        client.chat(model="gpt-17", messages=QUESTION)
     error = caught.value
     assert (error.code, error.param) == ("model_not_found", "model")
     assert SHORT in error.message
     assert LONG in error.message
-    assert "aliases: {'gpt-17': auto}" in error.message
+    assert "aliases: {'gpt-17': auto}" in error.body["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_overflow(client: OpenAI, stream: bool) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=SHORT, messages=asking(LONG_PROMPT), stream=stream)
+def test_overflow(client: Client, stream: bool) -> None:
+    with raises("BadRequestError") as caught:
+        client.chat(model=SHORT, messages=asking(LONG_PROMPT), stream=stream)
     error = caught.value
     assert (error.code, error.type, error.param) == ("context_length_exceeded", "invalid_request_error", "messages")
     assert f"maximum context length is {SHORT_WINDOW} tokens" in error.message
@@ -264,138 +242,127 @@ def test_overflow(client: OpenAI, stream: bool) -> None:
         {"max_tokens": -1},
         {"max_tokens": 0},
         {"messages": "not a list"},
-        {"extra_body": {"stream": "yes"}},
-        {"extra_body": {"priority": 1}},
+        {"stream": "yes"},
+        {"priority": 1},
     ],
+    ids=str,
 )
-def test_bad_values(client: OpenAI, fields: Any) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(**{"model": "auto", "messages": QUESTION, **fields})
-    body: Any = caught.value.body
-    assert set(body) == {"message", "type", "param", "code"}
-    assert body["message"]
+def test_bad_values(client: Client, fields: dict[str, Any]) -> None:
+    with raises("BadRequestError") as caught:
+        client.chat(**{"model": "auto", "messages": QUESTION, **fields})
+    assert set(caught.value.body) == {"message", "type", "param", "code"}
+    assert caught.value.body["message"]
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (400, openai.BadRequestError),
-        (409, openai.ConflictError),
-        (422, openai.UnprocessableEntityError),
-        (429, openai.RateLimitError),
-        (500, openai.InternalServerError),
-        (503, openai.InternalServerError),
+        (400, "BadRequestError"),
+        (409, "ConflictError"),
+        (422, "UnprocessableEntityError"),
+        (429, "RateLimitError"),
+        (500, "InternalServerError"),
+        (503, "InternalServerError"),
     ],
 )
-def test_a_model_servers_refusal_is_passed_on(
-    guarded_client: OpenAI, status: int, expected: type[openai.APIStatusError]
-) -> None:
-    with pytest.raises(expected) as caught:
-        guarded_client.chat.completions.create(model=SHORT, messages=asking(str(status)))
-    assert caught.value.status_code == status
+def test_a_model_servers_refusal_is_passed_on(guarded_client: Client, status: int, expected: str) -> None:
+    with raises(expected) as caught:
+        guarded_client.chat(model=SHORT, messages=asking(str(status)))
+    assert caught.value.status == status
     assert f"told to answer {status}" in caught.value.message
 
 
-def test_a_full_model_server(guarded: Running, guarded_client: OpenAI) -> None:
+def test_a_full_model_server(guarded: Running, guarded_client: Client) -> None:
     """It takes one request at a time: the second is refused while the first runs."""
-    server = guarded.servers[LONG]
-    with guarded_client.chat.completions.create(
-        model=LONG, messages=QUESTION, stream=True, max_tokens=8000, extra_body=ENDLESS
-    ) as first:
-        next(iter(first))
-        with pytest.raises(openai.InternalServerError) as caught:
-            guarded_client.chat.completions.create(model=LONG, messages=QUESTION)
-        assert caught.value.status_code == 503
-    server.await_requests(0)
+    first = guarded_client.stream_chat(model=LONG, messages=QUESTION, **ENDLESS | {"max_tokens": 8000})
+    next(iter(first))
+    with raises("InternalServerError") as caught:
+        guarded_client.chat(model=LONG, messages=QUESTION)
+    assert caught.value.status == 503
+    first.abort()
+    first.ended()
+    guarded.servers[LONG].await_requests(0)
 
 
-def test_nobody_there() -> None:
-    address = f"http://127.0.0.1:{free_port()}/v1"
-    with OpenAI(base_url=address, api_key="any", max_retries=0) as client, pytest.raises(openai.APIConnectionError):
-        client.models.list()
+def test_nobody_there(driver: Driver) -> None:
+    with raises("APIConnectionError"):
+        Client(driver, f"http://127.0.0.1:{free_port()}/v1").call("models.list")
+
+
+def test_a_client_tries_again_when_it_is_told_to(driver: Driver, guarded: Running) -> None:
+    """429 with a Retry-After of a second, which is longer than any client waits by itself, then an answer."""
+    patient = Client(driver, guarded.base_url, guarded.key, max_retries=1)
+    before = time.monotonic()
+    assert text_of(patient.chat(model=SHORT, messages=asking("429 200"))) == "told to answer 200"
+    assert time.monotonic() - before >= 1
+    with raises("RateLimitError"):
+        patient.chat(model=SHORT, messages=asking("429 429"))
 
 
 # -- cancellation, seen from the model server -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_clients_own_timeout_frees_the_model_server(client: OpenAI, running: Running, stream: bool) -> None:
-    def ask() -> None:
-        answer = client.chat.completions.create(
-            model=LONG, messages=asking(SLOW_PROMPT), max_tokens=8, stream=stream, timeout=0.4
-        )
-        list(answer)  # a stream's head comes before its first event: then it is the silence that takes too long
+def impatient(client: Client, *, stream: bool) -> Pending:
+    asked = {"model": LONG, "messages": asking(SLOW_PROMPT), "max_tokens": 8, "stream": stream}
+    return client.begin("chat.completions.create", asked, options={"timeout": 0.4})
 
-    with pytest.raises(openai.APITimeoutError):
-        ask()
+
+def test_the_clients_own_timeout_frees_the_model_server(client: Client, running: Running) -> None:
+    with raises("APITimeoutError"):
+        impatient(client, stream=False).answer()
+    running.servers[LONG].await_requests(0, seconds=1.5)
+
+
+@pytest.mark.parametrize("driver_command", [PYTHON, PYTHON_ASYNC], indirect=True)
+def test_a_silent_stream_times_out(client: Client, running: Running) -> None:
+    """Python's timeout is for each read; Node's ends with the answer's head, and a stream's head comes at once."""
+    with raises("APITimeoutError"):
+        list(impatient(client, stream=True))
     running.servers[LONG].await_requests(0, seconds=1.5)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_cancelled_before_the_first_byte(async_client: AsyncOpenAI, running: Running, stream: bool) -> None:
+def test_aborted_before_the_first_byte(abortable: Client, running: Running, stream: bool) -> None:
     server = running.servers[LONG]
-
-    async def ask() -> None:
-        answer: Any = await async_client.chat.completions.create(
-            model=LONG, messages=asking(SLOW_PROMPT), max_tokens=8, stream=stream
-        )
-        if stream:
-            async for _ in answer:
-                raise AssertionError("the prefill is over already")
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(ask())
-        await asyncio.to_thread(server.await_requests, 1)
-        task.cancel()
-        await asyncio.to_thread(server.await_requests, 0, 1.5)
-    assert task.cancelled()
+    asked = {"model": LONG, "messages": asking(SLOW_PROMPT), "max_tokens": 8, "stream": stream}
+    pending = abortable.begin("chat.completions.create", asked)
+    server.await_requests(1)
+    pending.abort()
+    server.await_requests(0, seconds=1.5)
+    assert list(chunks_until_aborted(pending)) == [], "the prefill was over already"
 
 
-def test_cancelled_in_the_middle_of_a_stream(client: OpenAI, running: Running) -> None:
+def chunks_until_aborted(pending: Pending) -> Iterator[Any]:
+    with raises("Aborted"):
+        yield from pending
+
+
+def test_aborted_in_the_middle_of_a_stream(client: Client, running: Running) -> None:
     server = running.servers[SHORT]
-    stream = client.chat.completions.create(
-        model=SHORT, messages=QUESTION, max_tokens=1900, extra_body=ENDLESS, stream=True
-    )
+    stream = client.stream_chat(model=SHORT, messages=QUESTION, **ENDLESS)
     pieces = iter(stream)
     for _ in range(5):
         next(pieces)
     assert server.requests("running") == 1
-    stream.close()
+    stream.abort()
     server.await_requests(0, seconds=1.5)
+    stream.ended()
 
 
-async def test_cancelled_while_a_whole_answer_is_written(async_client: AsyncOpenAI, running: Running) -> None:
+def test_aborted_while_a_whole_answer_is_written(abortable: Client, running: Running) -> None:
     server = running.servers[SHORT]
-
-    async def ask() -> None:
-        await async_client.chat.completions.create(model=SHORT, messages=QUESTION, max_tokens=1900, extra_body=ENDLESS)
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(ask())
-        await asyncio.to_thread(server.await_requests, 1)
-        task.cancel()
-        await asyncio.to_thread(server.await_requests, 0, 1.5)
-    assert task.cancelled()
+    asked = {"model": SHORT, "messages": QUESTION, **ENDLESS}
+    pending = abortable.begin("chat.completions.create", asked)
+    server.await_requests(1)
+    pending.abort()
+    server.await_requests(0, seconds=1.5)
+    pending.ended()
 
 
-_ENDLESS_READER = """
-import sys
-from openai import OpenAI
-client = OpenAI(base_url=sys.argv[1], api_key="any", max_retries=0)
-messages = [{"role": "user", "content": "Write a binary search in Python."}]
-for chunk in client.chat.completions.create(
-    model=sys.argv[2], messages=messages, stream=True, max_tokens=1900, extra_body={"ignore_eos": True}
-):
-    print(chunk.id, flush=True)
-"""
-
-
-def test_a_client_that_vanishes(running: Running) -> None:
+def test_a_client_that_vanishes(mortal_driver: Driver, running: Running) -> None:
     """Its process is killed in the middle of a stream."""
     server = running.servers[SHORT]
-    command = [sys.executable, "-c", _ENDLESS_READER, running.base_url, SHORT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
-        assert reader.stdout
-        assert reader.stdout.readline()
-        reader.kill()
+    stream = Client(mortal_driver, running.base_url).stream_chat(model=SHORT, messages=QUESTION, **ENDLESS)
+    next(iter(stream))
+    mortal_driver.kill()
     server.await_requests(0, seconds=1.5)

@@ -10,11 +10,10 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import uvicorn
-
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.downstream import connection_factory
+from gateway.downstream import Connection
+from gateway.drain import drain
 from gateway.telemetry.log import LineLog
 from gateway.upstream import Endpoint
 from tests.fakes.client import Client, until
@@ -27,12 +26,16 @@ LONG = "iquest-coder-v1-40b-loop-instruct"
 class RunningGateway:
     """``said`` are its reports; ``port`` is where it listens."""
 
-    def __init__(self, gateway: Gateway, server: uvicorn.Server, port: int, said: list[str], log: int) -> None:
+    def __init__(self, gateway: Gateway, server: asyncio.Server, port: int, said: list[str], log: int) -> None:
         self.gateway = gateway
         self.server = server
         self.port = port
         self.said = said
         self._log = log
+
+    async def drain(self) -> int:
+        """As after SIGINT: see `gateway.drain.drain`."""
+        return await drain(self.gateway, [self.server], delayed=False)
 
     def client(self) -> Client:
         return Client(self.port)
@@ -92,25 +95,15 @@ async def running(config: Config) -> AsyncIterator[RunningGateway]:
     gateway = Gateway(config, said.append, LineLog(write_end))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gateway.app,
-            http=connection_factory(gateway),  # type: ignore[arg-type]
-            lifespan="on",
-            log_config=None,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    # Not `serve`, which takes the process's signals.
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server._serve(sockets=[listener]))
+    async with gateway.running():
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(gateway), sock=listener)
         try:
-            await until(lambda: server.started or serving.done())
             yield RunningGateway(gateway, server, listener.getsockname()[1], said, read_end)
         finally:
+            server.close()
             for connection in tuple(gateway.connections):
                 connection.transport.abort()
-            server.should_exit = True
+            await until(lambda: not gateway.connections)
     os.close(write_end)
     os.close(read_end)
     gc.unfreeze()

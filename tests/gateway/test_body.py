@@ -128,6 +128,86 @@ def test_a_splice_leaves_every_other_byte(case: tuple[list[tuple[str, Any]], byt
     assert b"".join(body.spliced()) == text, "a value for one attempt stays with that attempt"
 
 
+def listed(text: bytes) -> list[tuple[str, bytes]]:
+    """The members in order, each with its value as it was written, blanks and all."""
+    body = Body(text)
+    order = [key for key, _ in json.loads(text, object_pairs_hook=list)]
+    return [(key, body.raw(key) or b"") for key in order]
+
+
+@given(objects(), st.data())
+def test_removing_leaves_the_others_in_place(case: tuple[list[tuple[str, Any]], bytes], data: st.DataObject) -> None:
+    members, text = case
+    keys = [key for key, _ in members]
+    removed = data.draw(st.sets(st.sampled_from(keys))) if keys else set()
+    added = data.draw(st.booleans())
+    replaced = data.draw(st.sampled_from([*sorted(set(keys) - removed), ""]))
+    body = Body(text)
+    for key in data.draw(st.permutations(sorted(removed))):
+        body.remove(key)
+    body.remove("not there")
+    if replaced in keys and replaced not in removed:
+        body.replace(replaced, b"[7]")
+    if added:
+        body.insert(b'"a new one":0')
+    expected = [(key, b"[7]" if key == replaced else raw) for key, raw in listed(text) if key not in removed]
+    assert listed(joined(body)) == [("a new one", b"0")] * added + expected
+    body.restore()
+    assert joined(body) == text
+
+
+@given(objects(), st.data())
+def test_what_stays_keeps_its_blanks(case: tuple[list[tuple[str, Any]], bytes], data: st.DataObject) -> None:
+    """Taking out one member takes exactly what stands between two delimiters, and one comma."""
+    members, text = case
+    if not members:
+        return
+    number = data.draw(st.integers(0, len(members) - 1))
+    body = Body(text)
+    body.remove(members[number][0])
+    left = joined(body)
+    same = next((place for place, byte in enumerate(left) if byte != text[place]), len(left))
+    assert text.endswith(left[same:]), "the rest is the beginning and the end of what there was"
+    cut = len(text) - len(left)
+    assert cut > len(body.raw(members[number][0]) or b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "left"),
+    [
+        ('{"a":1,"b":2,"c":3}', "a", '{"b":2,"c":3}'),
+        ('{"a":1,"b":2,"c":3}', "b", '{"a":1,"c":3}'),
+        ('{"a":1,"b":2,"c":3}', "c", '{"a":1,"b":2}'),
+        (' { "a" : 1 } ', "a", " {} "),
+        ('{ "a" : 1 , "b" : 2 , "c" : 3 }', "a", '{ "b" : 2 , "c" : 3 }'),
+        ('{ "a" : 1 , "b" : 2 , "c" : 3 }', "b", '{ "a" : 1 , "c" : 3 }'),
+        ('{ "a" : 1 , "b" : 2 , "c" : 3 }', "c", '{ "a" : 1 , "b" : 2 }'),
+        ('{\n  "a": "x,}",\n  "b": 2\n}', "a", '{\n  "b": 2\n}'),
+        ('{\n  "a": "x,}",\n  "b": 2\n}', "b", '{\n  "a": "x,}"}'),
+    ],
+)
+def test_a_member_goes_with_its_blanks_and_one_comma(text: str, key: str, left: str) -> None:
+    body = Body(text.encode())
+    body.remove(key)
+    assert joined(body).decode() == left
+
+
+def test_the_last_change_to_a_member_counts() -> None:
+    body = Body(b'{"a":1,"b":2}')
+    body.set("a", b"3")
+    body.set("a", b"4")
+    body.set("c", b"5")
+    assert joined(body) == b'{"c":5,"a":4,"b":2}'
+    body.remove("a")
+    assert joined(body) == b'{"c":5,"b":2}'
+    body.replace("a", b"6")
+    assert joined(body, b=b"0") == b'{"c":5,"a":6,"b":0}'
+    body.remove("a")
+    body.remove("b")
+    assert joined(body) == b'{"c":5}'
+    assert joined(body, b=b"0") == b'{"c":5,"b":0}'
+
+
 @given(objects(repeat=True))
 def test_a_repeated_key_is_refused_however_it_is_spelled(case: tuple[list[tuple[str, Any]], bytes]) -> None:
     assert refusal(case[1]).code == "duplicate_key"

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from gateway.cli import main
-from gateway.config import Config
+from gateway.config import Config, DrainSettings
 from gateway.keys import Keys, key_line
 from gateway.ports import holder_of
 
@@ -418,3 +418,7 @@ def test_the_defaults_of_serve_are_the_configs() -> None:
     options = {option.name: getattr(option, "help", "") for option in main.commands["serve"].params}
     assert f"default {Config.model_fields['host'].default}" in options["host"]
     assert f"default {Config.model_fields['port'].default}" in options["port"]
+    assert f"default {Config.model_fields['workers'].default}" in options["workers"]
+    text = main.commands["serve"].help or ""
+    assert f"{DrainSettings().grace:g} s at most" in text
+    assert f"for {DrainSettings().delay:g} s (drain.delay)" in text

@@ -1,4 +1,4 @@
-"""A model server without a model: vLLM 0.32's protocol, constant speeds, real code as answers."""
+"""A model server without a model: vLLM 0.32's protocol and scheduler, computed step times, real code as answers."""
 
 from gateway.engines.simulated.app import build_app, run
 from gateway.engines.simulated.settings import SimulatedSettings

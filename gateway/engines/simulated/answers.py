@@ -1,7 +1,8 @@
-"""Which text a simulated model answers with: real, tested code from ``library/``.
+"""Which text a simulated model answers with: code for a task that it knows, else real, tested code from ``library/``.
 
 A prompt that names a subject of the library gets that subject, any other prompt gets one by its hash. The same prompt,
-seed and choice index always give the same text.
+seed and choice index always give the same text. Chat answers are markdown with the code in a fence; a text completion
+is what follows the prompt, code alone; a fill-in-the-middle prompt gets the middle alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.resources import files
+
+from gateway.engines.simulated import infill
+from gateway.engines.simulated.settings import SimulatedSettings
+from gateway.engines.simulated.tasks import Sample, TaskBook, continues, read_tasks
 
 _WORD = re.compile(r"[a-z]+")
 _TAIL = 4_000  # characters at a prompt's end that are searched for a subject: a question follows its files
@@ -97,6 +102,48 @@ class Library:
     def after(self, subject_number: int) -> str:
         """Endless further text, for requests that ignore the end of an answer: the library, one file after another."""
         return self.subjects[subject_number % len(self.subjects)].code
+
+
+class Answers:
+    """What one server answers with. A request without a seed is given 0 by the library, and by a task its next draw."""
+
+    def __init__(self, library: Library, tasks: TaskBook | None = None) -> None:
+        self._library = library
+        self.tasks = tasks
+
+    def chat(self, prompt: str, seed: int | None, choices: int) -> list[str]:
+        """``prompt`` is what the user asked (not the rendered conversation)."""
+        samples = self._samples(prompt, seed, choices)
+        if samples is None:
+            return [self._library.chat(prompt, seed or 0, index) for index in range(choices)]
+        opening = _OPENINGS[_number(prompt, seed or 0) % len(_OPENINGS)]
+        return [f"{opening}\n\n```python\n{sample.code}```\n" for sample in samples]
+
+    def completion(self, prompt: str, seed: int | None, choices: int) -> list[str]:
+        if infill.prefix_of(prompt) is not None:
+            subjects = [self._library.choose(prompt, seed or 0, index) for index in range(choices)]
+            return [infill.middle(prompt, subject.code) for subject in subjects]
+        samples = self._samples(prompt, seed, choices)
+        if samples is None:
+            return [self._library.completion(prompt, seed or 0, index) for index in range(choices)]
+        if continues(samples[0].task, prompt):
+            return [f"{sample.solution}\n" for sample in samples]
+        return [sample.code for sample in samples]
+
+    def _samples(self, prompt: str, seed: int | None, choices: int) -> list[Sample] | None:
+        known = self.tasks.find(prompt) if self.tasks is not None else None
+        if self.tasks is None or known is None:
+            return None
+        drawn_by = f"number {self.tasks.next_number(known)}" if seed is None else f"seed {seed}"
+        return [self.tasks.sample(known, drawn_by, index) for index in range(choices)]
+
+
+def build_answers(settings: SimulatedSettings, library: Library) -> Answers:
+    """Raises TaskFileError, or OSError, where the task file can't be used."""
+    if settings.tasks is None:
+        return Answers(library)
+    tasks = read_tasks(settings.tasks.file)
+    return Answers(library, TaskBook(tasks, settings.tasks, seed=settings.seed, model=settings.model))
 
 
 def _number(prompt: str, seed: int) -> int:

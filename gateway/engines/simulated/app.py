@@ -21,7 +21,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from gateway import families
-from gateway.engines.simulated import basics
+from gateway.engines.simulated import basics, control
 from gateway.engines.simulated.chat import chat
 from gateway.engines.simulated.completions import completions
 from gateway.engines.simulated.engine import Engine
@@ -33,8 +33,9 @@ from gateway.engines.simulated.errors import (
     not_found,
     unauthorized,
 )
-from gateway.engines.simulated.http import Call, read_body, while_connected
+from gateway.engines.simulated.http import Call, gone, read_body, while_connected
 from gateway.engines.simulated.metrics import EngineMetrics
+from gateway.engines.simulated.sabotage import Protocol, Sabotaged, refusal, reset, transport_of
 from gateway.engines.simulated.service import Service
 from gateway.engines.simulated.settings import SimulatedSettings
 from gateway.engines.simulated.speed import Clock, RealClock
@@ -52,6 +53,8 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("/v1/models", "GET", basics.models),
     ("/v1/chat/completions", "POST", chat),
     ("/v1/completions", "POST", completions),
+    ("/sim/tasks", "GET", control.tasks),
+    ("/sim/faults", "GET, POST, DELETE", control.faults),
 )
 
 
@@ -65,16 +68,37 @@ class Route:
         self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service, path = self._service, scope["path"]
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        fault, refused = None, None
+        try:
+            fault = service.faults.strike(path, headers)
+        except EngineError as error:
+            refused = error
+        if fault is not None:
+            transport = transport_of(scope)
+            if fault.kind == "refuse":
+                await reset(transport)
+                await gone(receive)
+                return
+            refused = refusal(fault, service.settings.window)
+            if refused is None:
+                send = Sabotaged(fault, send, transport, service.engine.clock)
         body = await read_body(receive)
         if body is None:
             return
-        call = Call({name.lower(): value for name, value in scope["headers"]}, body, receive, send)
+        call = Call(headers, body, receive, send, str(scope.get("method", "")), scope["query_string"])
         given = call.headers.get(b"x-request-id")
-        if self._service.settings.request_id_headers:
+        if service.settings.request_id_headers:
             call.extra_headers.append((b"x-request-id", given or secrets.token_hex(16).encode()))
+        await while_connected(receive, self._run(scope, call, refused))
+
+    async def _run(self, scope: Scope, call: Call, refused: EngineError | None) -> None:
         try:
             self._check(scope, call)
-            await while_connected(receive, self._run(call))
+            if refused is not None:
+                raise refused
+            await self._handler(self._service, call)
         except EngineError as error:
             await call.fail(error)
         except families.TemplateError as error:
@@ -85,13 +109,10 @@ class Route:
             _LOG.exception("%s failed", scope["path"])
             await call.fail(internal(str(error)))
 
-    async def _run(self, call: Call) -> None:
-        await self._handler(self._service, call)
-
     def _check(self, scope: Scope, call: Call) -> None:
-        """Key, method and content type, in vLLM's order. Only /v1 asks for the key."""
+        """Key, method and content type, in vLLM's order. Only /v1 asks for the key, and our own /sim."""
         key = self._service.settings.api_key
-        if key is not None and scope["path"].startswith("/v1"):
+        if key is not None and scope["path"].startswith(("/v1", "/sim/")):
             scheme, _, given = call.headers.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer" or not compare_digest(given, key.get_secret_value().encode()):
                 raise unauthorized()
@@ -156,7 +177,7 @@ def run(settings: SimulatedSettings) -> None:
     click.echo(_startup_line(settings, listener.getsockname()[1]))
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         lifespan="off",
         log_level="warning",
         access_log=False,
@@ -170,8 +191,8 @@ def run(settings: SimulatedSettings) -> None:
 def _startup_line(settings: SimulatedSettings, port: int) -> str:
     scale = settings.time_scale
     pace = "real time" if scale == 1 else f"{1 / scale:g} times real speed" if scale < 1 else f"{scale:g} times slower"
+    speed = settings.hardware.name if settings.hardware else "given coefficients"
     return (
         f"Simulated model server (no model runs): {settings.model} at http://{settings.host}:{port}, "
-        f"window {settings.window} tokens, prefill {settings.prefill_tokens_per_second:g} tokens/s, "
-        f"decode {settings.decode_tokens_per_second:g} tokens/s, time scale {scale:g} ({pace})"
+        f"window {settings.window} tokens, speed computed for {speed}, time scale {scale:g} ({pace})"
     )

@@ -8,10 +8,12 @@ from typing import Any
 from gateway.engines.simulated.engine import Sequence
 from gateway.engines.simulated.errors import bad_request
 from gateway.engines.simulated.http import Call
+from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.plan import Plan
 from gateway.engines.simulated.sampling import check_sampling
 from gateway.engines.simulated.service import Answered, Service
 from gateway.engines.simulated.tools import ToolCall, example_text, schema_of, tool_call
+from gateway.engines.simulated.truncation import cut
 from gateway.engines.simulated.wire import ChatRequest, decode, read
 
 
@@ -22,15 +24,20 @@ async def chat(service: Service, call: Call) -> None:
     service.check_model(request.model)
     service.check_output(*request.output_limit)
     _check_tool_parser(service, request)
-    with service.engine.admitted(request.choices):
-        encoding = await service.tokens.encode(service.render(data), special=False)
-        max_tokens = service.room(len(encoding), request.output_limit[1])
+    with service.engine.admitted(request.choices) as arrived:
+        encoding = await service.tokens.encode(service.render(data), special=request.add_special_tokens)
+        window, limit = service.settings.window, request.output_limit[1]
+        ids, limit = cut(encoding.ids, request.truncate_prompt_tokens, window, limit)
+        max_tokens = service.room(len(ids), limit)
         check_sampling(request)
         asked = _last_question(request.messages)
         tool = tool_call(request, asked)
-        sequences = _sequences(service, request, asked, tool, len(encoding), max_tokens)
-        answered = service.accept(call, "chatcmpl", request, sequences, max_tokens)
-        prompt_ids = encoding.ids if request.return_token_ids else None
+        prompt = Prompt(ids, request.cache_salt or "")
+        sequences = _sequences(service, request, asked, tool, prompt, max_tokens)
+        answered = service.accept(
+            call, "chatcmpl", request, sequences, max_tokens, arrived=arrived, prompt_tokens=len(prompt)
+        )
+        prompt_ids = ids if request.return_token_ids else None
         answer = _Chat(service, request, answered, tool, prompt_ids)
         await (answer.stream(call) if request.stream else answer.whole(call))
 
@@ -46,20 +53,19 @@ def _check_tool_parser(service: Service, request: ChatRequest) -> None:
 
 
 def _sequences(
-    service: Service, request: ChatRequest, asked: str, tool: ToolCall | None, prompt: int, max_tokens: int
+    service: Service, request: ChatRequest, asked: str, tool: ToolCall | None, prompt: Prompt, max_tokens: int
 ) -> list[Sequence]:
     limits = service.limits(request, max_tokens)
     schema = schema_of(request.response_format)
-    sequences = []
-    for index in range(request.choices):
-        if tool is not None:
-            text = tool.text
-        elif schema is not None:
-            text = example_text(schema, asked)
-        else:
-            text = service.library.chat(asked, request.seed or 0, index)
-        sequences.append(Sequence(prompt, service.planner.plan(text, limits), sibling=index > 0))
-    return sequences
+    if tool is not None:
+        texts = [tool.text] * request.choices
+    elif schema is not None:
+        texts = [example_text(schema, asked)] * request.choices
+    else:
+        texts = service.answers.chat(asked, request.seed, request.choices)
+    return [
+        Sequence(prompt, service.planner.plan(text, limits), tokenized=index == 0) for index, text in enumerate(texts)
+    ]
 
 
 def _last_question(messages: list[dict[str, Any]]) -> str:
@@ -102,9 +108,7 @@ class _Chat:
 
     async def whole(self, call: Call) -> None:
         answered = self._answered
-        async with aclosing(self._service.engine.run(answered.job)) as steps:
-            async for _ in steps:
-                pass
+        await self._service.engine.finish(answered.job)
         body = {
             "id": answered.id,
             "object": "chat.completion",
@@ -172,7 +176,7 @@ class _Chat:
                     if event is not None:
                         await call.event(event)
         if self._request.include_usage:
-            usage = answered.usage(sum(done))
+            usage = answered.final_usage(sum(done))
             await call.event({**self._chunk([], usage), "system_fingerprint": self._service.fingerprint})
         await call.end_stream()
 
@@ -215,7 +219,9 @@ class _Chat:
         return {**self._answered.usage(done), "completion_tokens_details": None}
 
     def _deltas(self) -> _Deltas:
-        return _Deltas() if self._tool is None else _ToolDeltas(self._tool, self._call_id())
+        if self._tool is None:
+            return _Deltas()
+        return _ToolDeltas(self._tool, self._call_id(), split=self._request.tool_choice == "auto")
 
 
 def _is_complete(plan: Plan) -> bool:
@@ -230,9 +236,14 @@ class _Deltas:
 
 
 class _ToolDeltas(_Deltas):
-    """A call's name comes first, with its id; its arguments follow as they are generated; its frame is not shown."""
+    """A call's name comes first, with its id; its arguments follow as they are generated; its frame is not shown.
 
-    def __init__(self, tool: ToolCall, call_id: str) -> None:
+    ``split``: name and arguments are entries of their own, as with vLLM 0.32's hermes parser, which ``auto`` uses
+    (tool_parsers/hermes_tool_parser.py); a named or required call's first entry has both (parser/abstract_parser.py).
+    """
+
+    def __init__(self, tool: ToolCall, call_id: str, *, split: bool) -> None:
+        self._split = split
         self._tool = tool
         self._id = call_id
         self._seen = 0
@@ -244,8 +255,13 @@ class _ToolDeltas(_Deltas):
         if self._seen < start:
             return None
         arguments = self._tool.arguments[max(before - start, 0) : max(self._seen - start, 0)]
+        more = {"index": 0, "function": {"arguments": arguments}}
         if self._named:
-            return {"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]} if arguments else None
+            return {"tool_calls": [more]} if arguments else None
         self._named = True
-        function = {"name": self._tool.name, "arguments": arguments}
-        return {"tool_calls": [{"id": self._id, "type": "function", "index": 0, "function": function}]}
+        function = {"name": self._tool.name}
+        named = {"id": self._id, "type": "function", "index": 0, "function": function}
+        if self._split:
+            return {"tool_calls": [named, more] if arguments else [named]}
+        function["arguments"] = arguments
+        return {"tool_calls": [named]}

@@ -8,10 +8,12 @@ from typing import Any
 
 from gateway.engines.simulated.engine import Sequence
 from gateway.engines.simulated.http import Call
+from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.plan import Plan
 from gateway.engines.simulated.sampling import check_sampling
 from gateway.engines.simulated.service import Answered, Service
 from gateway.engines.simulated.tools import example_text, schema_of
+from gateway.engines.simulated.truncation import check_ids, cut
 from gateway.engines.simulated.wire import CompletionRequest, decode, read
 
 _SUBJECT_TOKENS = 1_000  # tokens at the end of a prompt of ids that are read for what it asks
@@ -19,11 +21,16 @@ _SUBJECT_TOKENS = 1_000  # tokens at the end of a prompt of ids that are read fo
 
 @dataclass(frozen=True)
 class _Prompt:
-    """``text`` of a prompt of token ids is only its end, unless it is echoed."""
+    """``text`` of a prompt of token ids is only its end, unless it is echoed. ``limit``: `max_tokens`."""
 
     text: str
-    ids: list[int] | None
-    length: int
+    ids: list[int]
+    from_text: bool
+    limit: int | None
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
 
 
 async def completions(service: Service, call: Call) -> None:
@@ -33,16 +40,17 @@ async def completions(service: Service, call: Call) -> None:
     param, limit = request.output_limit
     service.check_output(param, limit)
     given = _prompts(request)
-    with service.engine.admitted(request.choices * len(given)):
+    with service.engine.admitted(request.choices * len(given)) as arrived:
         prompts = [await _read_prompt(service, request, prompt) for prompt in given]
-        room = [service.room(prompt.length, limit) for prompt in prompts]
+        room = [service.room(prompt.length, prompt.limit) for prompt in prompts]
         check_sampling(request)
         sequences = [
             sequence
             for prompt, max_tokens in zip(prompts, room, strict=True)
             for sequence in _sequences(service, request, prompt, max(max_tokens, 1))
         ]
-        answered = service.accept(call, "cmpl", request, sequences, max(room))
+        total = sum(prompt.length for prompt in prompts)
+        answered = service.accept(call, "cmpl", request, sequences, max(room), arrived=arrived, prompt_tokens=total)
         answer = _Completion(service, request, answered, prompts)
         await (answer.stream(call) if request.stream else answer.whole(call))
 
@@ -58,25 +66,29 @@ def _prompts(request: CompletionRequest) -> list[str | list[int]]:
 
 
 async def _read_prompt(service: Service, request: CompletionRequest, prompt: str | list[int]) -> _Prompt:
+    window, limit = service.settings.window, request.output_limit[1]
     if isinstance(prompt, list):
+        check_ids(prompt, service.tokens.tokenizer.get_vocab_size())
+        prompt, limit = cut(prompt, request.truncate_prompt_tokens, window, limit)
         shown = prompt if request.echo else prompt[-_SUBJECT_TOKENS:]
-        return _Prompt(service.tokens.decode(shown), prompt, len(prompt))
+        return _Prompt(service.tokens.decode(shown), prompt, from_text=False, limit=limit)
     encoding = await service.tokens.encode(prompt, special=request.add_special_tokens)
-    needed = request.echo or request.return_token_ids
-    return _Prompt(prompt, encoding.ids if needed else None, len(encoding))
+    ids, limit = cut(encoding.ids, request.truncate_prompt_tokens, window, limit)
+    return _Prompt(prompt, ids, from_text=True, limit=limit)
 
 
 def _sequences(service: Service, request: CompletionRequest, prompt: _Prompt, max_tokens: int) -> list[Sequence]:
     limits = service.limits(request, max_tokens)
     schema = schema_of(request.response_format)
-    sequences = []
-    for index in range(request.choices):
-        if schema is not None:
-            text = example_text(schema, prompt.text)
-        else:
-            text = service.library.completion(prompt.text, request.seed or 0, index)
-        sequences.append(Sequence(prompt.length, service.planner.plan(text, limits), sibling=index > 0))
-    return sequences
+    shared = Prompt(prompt.ids, request.cache_salt or "")
+    if schema is not None:
+        texts = [example_text(schema, prompt.text)] * request.choices
+    else:
+        texts = service.answers.completion(prompt.text, request.seed, request.choices)
+    return [
+        Sequence(shared, service.planner.plan(text, limits), tokenized=prompt.from_text and index == 0)
+        for index, text in enumerate(texts)
+    ]
 
 
 class _Completion:
@@ -93,9 +105,7 @@ class _Completion:
 
     async def whole(self, call: Call) -> None:
         answered = self._answered
-        async with aclosing(self._service.engine.run(answered.job)) as steps:
-            async for _ in steps:
-                pass
+        await self._service.engine.finish(answered.job)
         body = {
             "id": answered.id,
             "object": "text_completion",
@@ -140,7 +150,7 @@ class _Completion:
                     offsets[index] += len(text)
                     await call.event(event)
         if self._request.include_usage:
-            chunk = self._chunk([], self._answered.usage(sum(done)))
+            chunk = self._chunk([], self._answered.final_usage(sum(done)))
             await call.event({**chunk, "system_fingerprint": self._service.fingerprint})
         await call.end_stream()
 
@@ -186,6 +196,6 @@ class _Completion:
     ) -> dict[str, Any] | None:
         if self._request.logprobs is None:
             return None
-        before = (prompt.ids or []) if echo else []
+        before = prompt.ids if echo else []
         top = max(self._request.logprobs, 0)
         return self._service.logprobs.completion([*before, *ids], first, top, offset, unknown=1 if before else 0)

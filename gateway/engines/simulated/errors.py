@@ -17,6 +17,7 @@ class EngineError(Exception):
     def __init__(self, status: int, body: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         super().__init__(body)
         self.status = status
+        self.value = body
         self.body = msgspec.json.encode(body)
         self.headers = headers or []
 
@@ -85,10 +86,36 @@ def output_too_long(window: int, param: str, requested: int) -> EngineError:
     )
 
 
-def overloaded(limit: int) -> EngineError:
-    """503, and no Retry-After."""
-    message = f"The server is overloaded: {limit} requests are in flight, which is its limit. Please retry later."
-    return _error(503, message, "ServiceUnavailableError", None)
+def overloaded(limit: int | None = None, *, retry_after: int | None = None) -> EngineError:
+    """503, without Retry-After, as vLLM has none; with it, as a proxy may send it.
+
+    The type is the HTTP phrase, with a space (`GracefulHTTPError`, in vLLM 0.32's create_error_response).
+    """
+    full = "" if limit is None else f": {limit} sequences are in flight"
+    message = f"The engine is busy and takes no new requests{full}. Please try again later, or another instance."
+    refused = _error(503, message, "Service Unavailable", None)
+    if retry_after is not None:
+        refused.headers.append((b"retry-after", str(retry_after).encode()))
+    return refused
+
+
+def engine_dead() -> EngineError:
+    """What /health answers once the engine is gone: 503 without a body (vLLM 0.32's instrumentator/health.py)."""
+    dead = EngineError(503, None)
+    dead.body = b""
+    return dead
+
+
+def rate_limited(retry_after: int) -> EngineError:
+    """429 in vLLM's shape, as a proxy may send it; vLLM 0.32 answers none. ``retry_after`` is in seconds."""
+    refused = _error(429, "Too many requests. Please retry later.", "Too Many Requests", None)
+    refused.headers.append((b"retry-after", str(retry_after).encode()))
+    return refused
+
+
+def generation_failed() -> EngineError:
+    """What vLLM 0.32 says when the engine gives up a request on its way (`GenerationError` in its exceptions.py)."""
+    return internal("Internal server error")
 
 
 def internal(message: str) -> EngineError:

@@ -25,6 +25,8 @@ class Call:
     body: bytes
     receive: Receive
     send: Send
+    method: str = ""
+    query: bytes = b""
     extra_headers: Headers = field(default_factory=list)
     started: bool = False
 
@@ -32,7 +34,8 @@ class Call:
         await self.answer(status, msgspec.json.encode(body), [(b"content-type", b"application/json")])
 
     async def fail(self, error: EngineError) -> None:
-        await self.answer(error.status, error.body, [(b"content-type", b"application/json"), *error.headers])
+        content_type = [(b"content-type", b"application/json")] if error.body else []
+        await self.answer(error.status, error.body, [*content_type, *error.headers])
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         length = (b"content-length", str(len(body)).encode())
@@ -79,6 +82,12 @@ async def read_body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
+async def gone(receive: Receive) -> None:
+    """Waits until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run ``work``, and cancel it as soon as the client leaves, whether or not anything was sent by then.
 
@@ -96,8 +105,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
             watcher.cancel()
 
     async def watched() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await gone(receive)
         worker.cancel()
 
     async with asyncio.TaskGroup() as group:

@@ -12,9 +12,9 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from gateway.engines.simulated.kv import BLOCK_TOKENS
 from gateway.engines.simulated.settings import SimulatedSettings
 
-BLOCK_TOKENS = 16
 FINISH_REASONS = ("stop", "length", "abort", "error", "repetition")
 _LATENCY = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
 _ITL = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
@@ -51,7 +51,6 @@ _AT_REST = (
     ("external_prefix_cache_hits", "External prefix cache hits, in tokens."),
     ("mm_cache_queries", "Multi-modal cache queries, in items."),
     ("mm_cache_hits", "Multi-modal cache hits, in items."),
-    ("num_preemptions", "Cumulative number of preemptions."),
 )
 W = TypeVar("W", bound=MetricWrapperBase)
 
@@ -61,6 +60,7 @@ class SequenceTimes:
     """When things happened to one finished sequence, in seconds of the engine's clock."""
 
     arrived: float
+    queued: float
     scheduled: float
     first_token: float
     last_token: float
@@ -77,15 +77,25 @@ class EngineMetrics:
     def exposition(self) -> bytes:
         return generate_latest(self.registry)
 
-    def finished(self, times: SequenceTimes, *, prompt: int, computed: int, generated: int, reason: str) -> None:
+    def prompt_computed(self, prompt: int, cached: int) -> None:
+        """A prompt gave its first token; so many of its tokens were found in the prefix cache."""
+        self.prompt_tokens.inc(prompt)
+        self.prompt_by_source["local_compute"].inc(prompt - cached)
+        self.prompt_by_source["local_cache_hit"].inc(cached)
+        self.prompt_cached.inc(cached)
+        self.cached_by_tier["device"].inc(cached)
+
+    def finished(
+        self, times: SequenceTimes, *, prompt: int, computed: int, generated: int, preemptions: int, reason: str
+    ) -> None:
         """A sequence reached its end. Aborted ones are not reported here: vLLM does not count them either."""
         self.success[reason].inc()
         self._prompt.observe(prompt)
         self._computed.observe(computed)
         self._generated.observe(generated)
-        self._preemptions.observe(0)
+        self._preemptions.observe(preemptions)
         self._e2e.observe(times.last_token - times.arrived)
-        self._queue.observe(times.scheduled - times.arrived)
+        self._queue.observe(times.scheduled - times.queued)
         self._prefill.observe(times.first_token - times.scheduled)
         self._decode.observe(times.last_token - times.first_token)
         self._inference.observe(times.last_token - times.scheduled)
@@ -112,6 +122,7 @@ class EngineMetrics:
     def _counters(self) -> None:
         for name, text in _AT_REST:
             self._counter(name, text)
+        self.preemptions = self._counter("num_preemptions", "Cumulative number of preemptions.")
         self.prefix_queries = self._counter("prefix_cache_queries", "Prefix cache queries, in tokens.")
         self.prefix_hits = self._counter("prefix_cache_hits", "Prefix cache hits, in tokens.")
         self.prompt_tokens = self._counter("prompt_tokens", "Number of prefill tokens processed.")
@@ -145,10 +156,10 @@ class EngineMetrics:
         cache = {
             "block_size": str(BLOCK_TOKENS),
             "cache_dtype": "auto",
-            "enable_prefix_caching": "True",
+            "enable_prefix_caching": str(settings.enable_prefix_caching),
             "gpu_memory_utilization": "0.92",
-            "kv_cache_size_tokens": str(settings.kv_cache_tokens),
-            "num_gpu_blocks": str(settings.kv_cache_tokens // BLOCK_TOKENS),
+            "kv_cache_size_tokens": str(settings.num_gpu_blocks * BLOCK_TOKENS),
+            "num_gpu_blocks": str(settings.num_gpu_blocks),
         }
         names = ("engine", *cache)
         info = Gauge("vllm:cache_config_info", "Information of the CacheConfig", names, registry=self.registry)

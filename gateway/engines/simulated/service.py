@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from gateway import families
-from gateway.engines.simulated.answers import Library
+from gateway.engines.simulated.answers import Library, build_answers
 from gateway.engines.simulated.engine import Engine, Job, Sequence
 from gateway.engines.simulated.errors import (
     no_room_for_output,
@@ -17,7 +17,9 @@ from gateway.engines.simulated.errors import (
     prompt_too_long,
     unknown_model,
 )
+from gateway.engines.simulated.faults import Faults
 from gateway.engines.simulated.http import Call
+from gateway.engines.simulated.kv import BLOCK_TOKENS
 from gateway.engines.simulated.logprobs import Logprobs
 from gateway.engines.simulated.plan import Limits, Plan, Planner
 from gateway.engines.simulated.settings import SimulatedSettings
@@ -35,15 +37,33 @@ class Answered:
     created: int
     job: Job
     prompt_tokens: int
+    cache_shown: bool = False
 
     def usage(self, completion_tokens: int) -> dict[str, Any]:
         total = self.prompt_tokens + completion_tokens
         return {"prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": completion_tokens}
 
+    def final_usage(self, completion_tokens: int) -> dict[str, Any]:
+        """A stream's usage at its end: there, what is not known is left out."""
+        usage, details = self.usage(completion_tokens), self._prompt_details
+        if details is None:
+            return usage
+        return {**usage, "prompt_tokens_details": {key: n for key, n in details.items() if n is not None}}
+
     @property
     def full_usage(self) -> dict[str, Any]:
         generated = sum(len(sequence.plan) for sequence in self.job.sequences)
-        return {**self.usage(generated), "prompt_tokens_details": None, "completion_tokens_details": None}
+        details = self._prompt_details
+        return {**self.usage(generated), "prompt_tokens_details": details, "completion_tokens_details": None}
+
+    @property
+    def _prompt_details(self) -> dict[str, int | None] | None:
+        """With --enable-prompt-tokens-details. Only chat tells what was added to the cache: the new full blocks."""
+        if not self.cache_shown:
+            return None
+        full = len(self.job.sequences[-1].prompt) // BLOCK_TOKENS * BLOCK_TOKENS
+        created = max(0, full - self.job.cached) if self.id.startswith("chat") else None
+        return {"cached_tokens": self.job.cached, "created_cache_tokens": created, "multimodal_tokens": None}
 
     @property
     def plans(self) -> list[Plan]:
@@ -61,6 +81,8 @@ class Service:
         self.new_id = new_id
         self.tokens = PromptTokens(settings.tokenizer)
         self.library = Library()
+        self.answers = build_answers(settings, self.library)
+        self.faults = Faults(settings.faults, seed=settings.seed, by_header=settings.fault_header)
         self.planner = Planner(self.tokens.tokenizer, self.library)
         self.logprobs = Logprobs(self.tokens.tokenizer)
         self.fingerprint = f"vllm-{VERSION}-{sha256(settings.model.encode()).hexdigest()[:8]}"
@@ -99,11 +121,18 @@ class Service:
         )
 
     def accept(
-        self, call: Call, prefix: str, request: Generation, sequences: list[Sequence], max_tokens: int
+        self,
+        call: Call,
+        prefix: str,
+        request: Generation,
+        sequences: list[Sequence],
+        max_tokens: int,
+        *,
+        arrived: float,
+        prompt_tokens: int,
     ) -> Answered:
         """Give the request its id. X-Request-Id wins over the body's, and that over one of our own."""
         given = call.headers.get(b"x-request-id", b"").decode("latin-1") or request.request_id or self.new_id()
-        clock = self.engine.clock
-        prompts = sum(sequence.prompt for sequence in sequences if not sequence.sibling)
-        job = Job(sequences, request.choices, max_tokens, clock.now())
-        return Answered(f"{prefix}-{given}", int(clock.wall()), job, prompts)
+        job = Job(sequences, request.choices, max_tokens, arrived, request.priority)
+        created = int(self.engine.clock.wall())
+        return Answered(f"{prefix}-{given}", created, job, prompt_tokens, self.settings.enable_prompt_tokens_details)

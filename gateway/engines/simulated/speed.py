@@ -1,17 +1,16 @@
-"""Time in the simulated server: a clock that tests can replace, and constant speeds.
-
-Prefill is one lane: the rate is the server's, not each request's, so prompts are worked off in order of arrival.
-Decoding sequences do not slow each other down.
-"""
+"""Time in the simulated server: a clock that tests can replace."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from gateway.engines.simulated.settings import SimulatedSettings
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
 
 
 class Clock(Protocol):
@@ -20,6 +19,10 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
     def wall(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at that ``now``, or soon if it has passed; never before this returns."""
+        ...
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -31,16 +34,8 @@ class RealClock:
     def wall(self) -> float:
         return datetime.now(UTC).timestamp()
 
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), callback)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-class Speed:
-    """Constant speeds, in real seconds (the time scale is already in)."""
-
-    def __init__(self, settings: SimulatedSettings) -> None:
-        self._per_prompt_token = settings.time_scale / settings.prefill_tokens_per_second
-        self.per_output_token = settings.time_scale / settings.decode_tokens_per_second
-
-    def prefill(self, tokens: int) -> float:
-        return tokens * self._per_prompt_token

@@ -66,7 +66,10 @@ class Generation(Wire):
     frequency_penalty: float | None = None
     response_format: dict[str, Any] | None = None
     request_id: str | None = None
+    priority: int = 0
+    cache_salt: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     return_token_ids: bool | None = None
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
 
     @property
     def choices(self) -> int:
@@ -107,6 +110,7 @@ class ChatRequest(Generation):
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     echo: bool = False
+    add_special_tokens: bool = False
 
     @property
     def output_limit(self) -> tuple[str, int | None]:
@@ -205,7 +209,7 @@ def _check_named_tool(choice: dict[str, Any], tools: Any) -> None:
         raise FieldError(message, "tool_choice")
 
 
-M = TypeVar("M", bound=Wire)
+M = TypeVar("M", bound=BaseModel)
 
 
 def decode(body: bytes) -> Any:

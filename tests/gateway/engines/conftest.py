@@ -15,6 +15,7 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -185,22 +186,22 @@ def provide_server(start_server: Callable[..., Server]) -> Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def server(provide_server: Callable[..., Server]) -> Server:
-    return provide_server("", decode_tokens_per_second=400)
+    return provide_server("", time_scale=0.3)
 
 
 @pytest.fixture(scope="session")
 def tools_server(provide_server: Callable[..., Server]) -> Server:
-    return provide_server("TOOLS", decode_tokens_per_second=2000, tool_parser=True)
+    return provide_server("TOOLS", time_scale=0.05, tool_parser=True)
 
 
 @pytest.fixture(scope="session")
 def overload_server(provide_server: Callable[..., Server]) -> Server:
-    return provide_server("OVERLOAD", decode_tokens_per_second=100, max_num_queued_reqs=2)
+    return provide_server("OVERLOAD", max_num_queued_reqs=2)
 
 
 @pytest.fixture(scope="session")
 def keyed_server(provide_server: Callable[..., Server]) -> Server:
-    return provide_server("KEYED", decode_tokens_per_second=2000, api_key="secret")
+    return provide_server("KEYED", time_scale=0.05, api_key="secret")
 
 
 @dataclass
@@ -209,6 +210,7 @@ class ManualClock:
 
     time: float = 0.0
     sleepers: list[tuple[float, int, asyncio.Future[None]]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=count)
 
     def now(self) -> float:
         return self.time
@@ -220,9 +222,18 @@ class ManualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
+        await self._due(self.time + seconds)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.Future[None]:
+        """Called by the way of the event loop, like a timer."""
+        timer = self._due(when)
+        timer.add_done_callback(lambda timer: None if timer.cancelled() else callback())
+        return timer
+
+    def _due(self, when: float) -> asyncio.Future[None]:
         future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self.sleepers, (self.time + seconds, len(self.sleepers), future))
-        await future
+        heapq.heappush(self.sleepers, (when, next(self._numbers), future))
+        return future
 
     async def advance(self, seconds: float) -> None:
         """Move on, waking sleepers one by one in the order of their times."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +16,45 @@ import pytest
 from gateway.engines.simulated import SimulatedSettings, build_app
 from gateway.engines.simulated.engine import Engine, Job, Sequence
 from gateway.engines.simulated.errors import EngineError
+from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.metrics import EngineMetrics
 from gateway.engines.simulated.plan import Plan
+from gateway.engines.simulated.presets import PRESETS
+from gateway.engines.simulated.step_time import StepTime
 
 MODEL = "codegeex4-all-9b"
+# A tenth of a second a step, and a hundredth for each token in it, if that is more; attention costs nothing.
+PLAIN = StepTime(weight_read=0.1, fixed=0.0, per_token=0.01, per_pair=0.0, per_context=0.0)
+LOOP = replace(PRESETS["iquest-40b-loop-tp4-h100"].step_time, tokenize=0.0)
 
 
 def make_settings(tokenizer: Path, **changes: Any) -> SimulatedSettings:
-    given = {"prefill_tokens_per_second": 100, "decode_tokens_per_second": 10, "kv_cache_tokens": 1000, **changes}
+    given = {"step_time": PLAIN, "window": 1000, "num_gpu_blocks_override": 101, **changes}
     return SimulatedSettings(model=MODEL, port=0, tokenizer=tokenizer, **given)
 
 
 @pytest.fixture
 def make_engine(clock: Any, tokenizer_file: Path) -> Callable[..., Engine]:
-    def make(**changes: Any) -> Engine:
+    def make(own_clock: Any = None, **changes: Any) -> Engine:
         settings = make_settings(tokenizer_file, **changes)
-        return Engine(settings, clock, EngineMetrics(settings))
+        return Engine(settings, own_clock or clock, EngineMetrics(settings))
 
     return make
 
 
-def job(engine: Engine, prompt: int, *outputs: int) -> Job:
+@pytest.fixture
+def make_loop_engine(make_engine: Callable[..., Engine]) -> Callable[..., Engine]:
+    def make(**changes: Any) -> Engine:
+        return make_engine(step_time=LOOP, window=131_072, num_gpu_blocks_override=40_752, **changes)
+
+    return make
+
+
+def job(engine: Engine, prompt: int | Prompt, *outputs: int, start: int = 0, priority: int = 0) -> Job:
+    shared = Prompt(range(start, start + prompt)) if isinstance(prompt, int) else prompt
     plans = [Plan([0] * output, ["x"] * output, "length") for output in outputs]
-    sequences = [Sequence(prompt, plan, sibling=index > 0) for index, plan in enumerate(plans)]
-    return Job(sequences, len(outputs), max(outputs), engine.clock.now())
+    sequences = [Sequence(shared, plan, tokenized=index == 0) for index, plan in enumerate(plans)]
+    return Job(sequences, len(outputs), max(outputs), engine.clock.now(), priority)
 
 
 def value(engine: Engine, name: str, **labels: str) -> float:
@@ -73,6 +90,7 @@ async def test_prefill_then_one_token_a_tenth(make_engine: Callable[..., Engine]
     assert value(engine, "e2e_request_latency_seconds_sum") == pytest.approx(2.2)
     assert value(engine, "request_time_per_output_token_seconds_sum") == pytest.approx(0.1)
     assert value(engine, "request_success_total", finished_reason="length") == 1
+    assert value(engine, "iteration_tokens_total_sum") == 203
 
 
 async def test_time_scale(make_engine: Callable[..., Engine], clock: Any) -> None:
@@ -82,9 +100,9 @@ async def test_time_scale(make_engine: Callable[..., Engine], clock: Any) -> Non
     assert times == [[0.2, 0.21]]
 
 
-async def test_prompts_wait_for_the_lane_in_order(make_engine: Callable[..., Engine], clock: Any) -> None:
+async def test_who_comes_later_waits_for_the_step_to_end(make_engine: Callable[..., Engine], clock: Any) -> None:
     engine = make_engine()
-    async with running(engine, job(engine, 100, 1), job(engine, 50, 1)) as (times, _):
+    async with running(engine, job(engine, 100, 1), job(engine, 50, 1, start=5_000)) as (times, _):
         await clock.advance(0.5)
         assert (value(engine, "num_requests_running"), value(engine, "num_requests_waiting")) == (1, 1)
         await clock.advance(10)
@@ -92,11 +110,14 @@ async def test_prompts_wait_for_the_lane_in_order(make_engine: Callable[..., Eng
     assert value(engine, "request_queue_time_seconds_sum") == pytest.approx(1.0)
 
 
-async def test_decoding_sequences_do_not_slow_each_other(make_engine: Callable[..., Engine], clock: Any) -> None:
-    engine = make_engine()
-    async with running(engine, job(engine, 100, 20), job(engine, 1, 5)) as (times, _):
+async def test_a_prompt_slows_those_that_decode(make_engine: Callable[..., Engine], clock: Any) -> None:
+    """In chunks of 49 beside a decoding sequence, steps take half a second; once only decoding is left, a tenth."""
+    engine = make_engine(max_num_batched_tokens=50, max_num_seqs=2)
+    async with running(engine, job(engine, 10, 8), job(engine, 98, 2, start=5_000)) as (times, _):
         await clock.advance(10)
-    assert times[1] == [1.01, 1.11, 1.21, 1.31, 1.41]
+    assert times[0] == [0.1, 0.6, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]
+    assert times[1] == [1.1, 1.2]
+    assert value(engine, "inter_token_latency_seconds_sum") == pytest.approx(1.5 + 0.1)
 
 
 async def test_siblings_share_the_prompt(make_engine: Callable[..., Engine], clock: Any) -> None:
@@ -106,18 +127,166 @@ async def test_siblings_share_the_prompt(make_engine: Callable[..., Engine], clo
     assert times[0][0] == pytest.approx(1.62)
     assert len(times[0]) == 4
     assert value(engine, "prefix_cache_hits_total") == 160
+    assert value(engine, "prefix_cache_queries_total") == 322
     assert value(engine, "prompt_tokens_total") == 322
     assert value(engine, "generation_tokens_total") == 6
     assert value(engine, "request_params_n_sum") == 2
 
 
-async def test_kv_usage_grows_and_is_given_back(make_engine: Callable[..., Engine], clock: Any) -> None:
+async def test_kv_usage_is_that_of_blocks_and_is_given_back(make_engine: Callable[..., Engine], clock: Any) -> None:
     engine = make_engine()
-    async with running(engine, job(engine, 100, 5)):
+    async with running(engine, job(engine, 100, 15)):
         await clock.advance(1.15)
-        assert value(engine, "kv_cache_usage_perc") == pytest.approx(0.102)
+        assert value(engine, "kv_cache_usage_perc") == pytest.approx(0.07)
+        await clock.advance(1.2)
+        assert value(engine, "kv_cache_usage_perc") == pytest.approx(0.08)
         await clock.advance(10)
         assert value(engine, "kv_cache_usage_perc") == 0
+
+
+async def test_preempted_sequences_are_computed_again_and_counted(
+    make_engine: Callable[..., Engine], clock: Any
+) -> None:
+    """Five blocks for two sequences that grow to three each. The second one's full blocks can still be found later."""
+    engine = make_engine(window=80, num_gpu_blocks_override=6)
+    work = job(engine, 32, 3), job(engine, 32, 3, start=5_000)
+    async with running(engine, *work) as (times, _):
+        await clock.advance(10)
+    assert times[0] == [0.32, 0.65, 0.75]
+    assert [len(each) for each in times] == [3, 3]
+    assert value(engine, "num_preemptions_total") == 1
+    assert value(engine, "request_num_preemptions_sum") == 1
+    assert value(engine, "prefix_cache_queries_total") == 64
+    assert value(engine, "kv_cache_usage_perc") == 0
+
+
+async def test_max_num_seqs_and_priorities(make_engine: Callable[..., Engine], clock: Any) -> None:
+    engine = make_engine(max_num_seqs=1, scheduling_policy="priority")
+    work = [job(engine, 10, 1, start=priority * 1000, priority=priority) for priority in (9, 5, 2)]
+    async with running(engine, *work) as (times, _):
+        await clock.advance(0.05)
+        assert (value(engine, "num_requests_running"), value(engine, "num_requests_waiting")) == (1, 2)
+        await clock.advance(10)
+    assert times == [[0.1], [0.3], [0.2]]
+
+
+# -- figures of a real size ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threshold", [0, 2048])
+async def test_a_short_prompt_behind_128k(make_loop_engine: Callable[..., Engine], clock: Any, threshold: int) -> None:
+    """Running sequences get the budget first: without a cap the short prompt waits for the rest of the long one."""
+    engine = make_loop_engine(long_prefill_token_threshold=threshold)
+    long, short = job(engine, 131_000, 2), job(engine, 500, 1, start=1_000_000)
+    async with running(engine, long) as (long_times, _):
+        await clock.advance(0.1)
+        async with running(engine, short) as (short_times, _):
+            await clock.advance(40)
+    first = LOOP.seconds([(8192, 0)])
+    if threshold:
+        waited = first + LOOP.seconds([(2048, 8192), (500, 0)])
+    else:
+        last = 131_000 % 8192  # 8,120: it leaves 72 tokens of the step to the short prompt
+        waited = LOOP.prefill(131_000 - last, 8192) + LOOP.seconds([(last, 131_000 - last), (72, 0)])
+        waited += LOOP.seconds([(1, 131_000), (428, 72)])
+    assert short_times[0] == [pytest.approx(waited, abs=1e-4)]
+    assert waited == pytest.approx(0.95 if threshold else 24.5, abs=0.1)
+    assert len(long_times[0]) == 2
+
+
+async def test_a_prefix_of_8k_is_found_again(make_loop_engine: Callable[..., Engine], clock: Any) -> None:
+    engine = make_loop_engine()
+    shared = list(range(8_192))
+    async with running(engine, job(engine, Prompt([*shared, *range(20_000, 20_100)]), 1)) as (times, _):
+        await clock.advance(10)
+    assert times[0] == [pytest.approx(LOOP.prefill(8_292, 8192), abs=1e-5)]
+    again = job(engine, Prompt([*shared, *range(30_000, 30_100)]), 1)
+    async with running(engine, again) as (times, _):
+        await clock.advance(10)
+    assert times[0] == [pytest.approx(10 + LOOP.seconds([(100, 8_192)]), abs=1e-5)]
+    assert again.cached == 8_192
+    assert value(engine, "prefix_cache_hits_total") == 8_192
+    assert value(engine, "request_prefill_kv_computed_tokens_sum") == 8_292 + 100
+
+
+async def test_one_tokenizer_for_all_and_not_on_the_gpu(make_engine: Callable[..., Engine], clock: Any) -> None:
+    engine = make_engine(step_time=replace(PLAIN, tokenize=0.001))
+    ids = replace(job(engine, 10, 1, start=9_000).sequences[0], tokenized=False)
+    jobs = job(engine, 100, 1), job(engine, 200, 1, start=5_000), Job([ids], 1, 1, 0.0)
+    async with running(engine, *jobs) as (times, _):
+        await clock.advance(0.05)
+        assert (value(engine, "num_requests_running"), value(engine, "num_requests_waiting")) == (0, 0)
+        await clock.advance(10)
+    # The tokens are there after 0.1 and 0.3 s; the ids have their turn at the tokenizer, but need no time there.
+    assert times == [[1.1], [3.2], [3.2]]
+    assert value(engine, "request_queue_time_seconds_sum") == pytest.approx(0.8 + 0.8)
+
+
+class CoarseClock:
+    """Its timers fire only at whole milliseconds, and late; everything else is the other clock's."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self.timers = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Any:
+        self.timers += 1
+        return self._clock.call_at(math.ceil(when * 1000 + 0.3) / 1000, callback)
+
+
+async def test_steps_shorter_than_a_timer_lose_nothing(make_engine: Callable[..., Engine], clock: Any) -> None:
+    """900 steps of 0.1 ms take 90 ms on timers of a millisecond; each timer ends about ten of them."""
+    coarse = CoarseClock(clock)
+    engine = make_engine(coarse, time_scale=0.001)
+    async with running(engine, job(engine, 10, 900)) as (times, _):
+        await clock.advance(1)
+    assert len(times[0]) == 900
+    assert times[0][-1] == pytest.approx(0.090, abs=0.0021)
+    assert coarse.timers <= 100
+    assert value(engine, "inter_token_latency_seconds_sum") == pytest.approx(0.0899)
+
+
+async def test_far_behind_it_starts_again_from_now(make_engine: Callable[..., Engine], clock: Any) -> None:
+    """A machine that stood still for a minute does not hand out a minute's tokens at once."""
+    engine = make_engine()
+    async with running(engine, job(engine, 10, 20)) as (times, _):
+        await clock.settle()
+        clock.time = 60.0
+        await clock.advance(0.35)
+        assert times[0] == [60.0, 60.1, 60.2, 60.3]
+
+
+class Waits:
+    """Awaits something, and counts how often that had to wait."""
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._work = work
+        self.count = 0
+
+    def __await__(self) -> Generator[Any, None, None]:
+        for waited in self._work.__await__():
+            self.count += 1
+            yield waited
+
+
+async def test_a_whole_answer_wakes_its_reader_once(make_engine: Callable[..., Engine], clock: Any) -> None:
+    engine = make_engine()
+    waits = Waits(engine.finish(job(engine, 10, 5, 9)))
+
+    async def answer() -> None:
+        await waits
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(answer())
+        await clock.advance(0.95)
+        assert not task.done()
+        await clock.advance(0.1)
+        assert task.done()
+    assert waits.count == 1
+    assert value(engine, "request_success_total", finished_reason="length") == 2
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.5, 1.0, 1.25])
@@ -135,7 +304,7 @@ async def test_leaving_at_any_time_frees_everything(
     assert all(value(engine, "request_success_total", finished_reason=reason) == 0 for reason in ("abort", "length"))
     async with running(engine, job(engine, 100, 1)) as (times, _):
         await clock.advance(2)
-    assert len(times[0]) == 1, "the lane is free again"
+    assert len(times[0]) == 1, "the engine goes on"
 
 
 def test_admission_counts_sequences(make_engine: Callable[..., Engine]) -> None:
@@ -235,6 +404,24 @@ async def test_request_ids_are_echoed_where_that_is_switched_on(tokenizer_file: 
         app = build_app(make_settings(tokenizer_file, request_id_headers=echoed))
         start, _ = await answered(app, "/tokenize", {"prompt": "x"}, given)
         assert (given in start["headers"]) == echoed
+
+
+async def test_cached_tokens_are_told_where_that_is_switched_on(tokenizer_file: Path) -> None:
+    messages = [{"role": "user", "content": "x " * 100}]
+    chat, text = {"messages": messages, "max_tokens": 1}, {"prompt": "y " * 100, "max_tokens": 1}
+    app = build_app(make_settings(tokenizer_file, enable_prompt_tokens_details=True, time_scale=0.001))
+    for path, body in (("/v1/chat/completions", chat), ("/v1/completions", text)):
+        first, second = [(await answered(app, path, body))[1]["usage"] for _ in range(2)]
+        full = first["prompt_tokens"] // 16 * 16
+        hit = (first["prompt_tokens"] - 1) // 16 * 16
+        created = path.startswith("/v1/chat")
+        details = first["prompt_tokens_details"], second["prompt_tokens_details"]
+        assert [each["cached_tokens"] for each in details] == [0, hit]
+        assert [each["created_cache_tokens"] for each in details] == ([full, full - hit] if created else [None, None])
+    salted = (await answered(app, "/v1/completions", {**text, "cache_salt": "mine"}))[1]["usage"]
+    assert salted["prompt_tokens_details"]["cached_tokens"] == 0
+    app = build_app(make_settings(tokenizer_file, time_scale=0.001))
+    assert (await answered(app, "/v1/completions", text))[1]["usage"]["prompt_tokens_details"] is None
 
 
 async def test_what_cannot_be_rendered_or_fails_is_an_error_body(tokenizer_file: Path) -> None:
