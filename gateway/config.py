@@ -110,6 +110,12 @@ class PoolSettings(Settings):
         description="path of a tokenizer.json, or a hub id; default: the model server's /tokenize",
         examples=["./tokenizer.json"],
     )
+    tools: bool | None = Field(
+        default=None,
+        description="whether its servers were started with a tool parser (`auto` sends requests with tools to a model that"
+        " calls them); default: whether vLLM brings one for the model",
+        examples=[True],
+    )
     defaults: dict[str, Any] | None = Field(
         default=None, description="fields added where the client left them out", examples=[{"temperature": 0.2}]
     )

@@ -36,9 +36,9 @@ class Decider:
                 raise bad_request(
                     "Token ids belong to one model's vocabulary: name the model instead of `auto`.", param="prompt"
                 )
-            short_suits, long_suits = request.suits(self._short.model), request.suits(self._long.model)
-            if not (short_suits and long_suits):
-                return await self._decide_for_one(request, ask, self._short if short_suits else self._long)
+            only = self._only_able(request)
+            if only is not None:
+                return await self._decide_for_one(request, ask, only)
             if self._short is not self._long:
                 short, long = self._short.facts, self._long.facts
                 return await self._settle(request, lambda counts: choose(ask, self.rule, short, long, counts))
@@ -52,6 +52,17 @@ class Decider:
         facts: PoolFacts = pool.facts
         return await self._settle(request, lambda counts: check(ask, self.rule, facts, counts))
 
+    def _only_able(self, request: Request) -> Pool | None:
+        """The one of `auto`'s two that can do what is asked (or neither can); None if both can, or are the same."""
+        short, long = self._short, self._long
+        if not request.suits(short.model):
+            return long
+        if not request.suits(long.model):
+            return short
+        if request.wants_tools and short.calls_tools != long.calls_tools:
+            return short if short.calls_tools else long
+        return None
+
     async def _decide_for_one(self, request: Request, ask: Ask, pool: Pool) -> Decision:
         """Of the two models for `auto`, ``pool``'s if any can do what is asked; the other can't."""
         if not request.suits(pool.model):
@@ -64,7 +75,7 @@ class Decider:
         name = self._aliases.get(request.model, request.model)
         if not self._may_go_long or name != AUTO or decision.model != self._short.name or self._short is self._long:
             return None
-        if not request.suits(self._long.model):
+        if not request.suits(self._long.model) or (request.wants_tools and not self._long.calls_tools):
             return None
         asked, facts = request.asked, self._long.facts
         assert asked is not None  # since it was decided

@@ -40,6 +40,7 @@ class Pool:
         self.name = model.name
         self.endpoints = endpoints
         self.tokens = tokens
+        self.calls_tools = model.calls_tools if settings.tools is None else settings.tools
         self._turn = 0
         self._ejection = ejection
         self._draw = draw

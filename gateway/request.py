@@ -105,6 +105,16 @@ class Request:
             return model.chat_template is not None
         return self.infill is None or model.fim is not None
 
+    @property
+    def wants_tools(self) -> bool:
+        """Whether the model may call a tool; vLLM refuses such a request where it has no parser for the calls."""
+        raws = self.body.raws
+        return (
+            "tools" in raws
+            and bytes(raws["tools"]) not in (b"null", b"[]")
+            and ("tool_choice" not in raws or bytes(raws["tool_choice"]) != b'"none"')
+        )
+
     def counted_fields(self, model: Model) -> Mapping[str, Any]:
         """The JSON of the fields of which the model's prompt can be counted."""
         return self.body.raws if self.infill is None else counted_fields(self.infill, model)

@@ -194,14 +194,18 @@ def _api_error(_: AnyRequest, error: ApiError) -> Response[bytes]:
     return _render(error)
 
 
+_BEHIND_V1 = ("/chat/completions", "/completions", "/models")
+
+
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """litestar's own errors in OpenAI's shape."""
     path = request.url.path
     allow = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
     if error.status_code == 404:
-        return _render(
-            ApiError(404, f"There is no route {request.method} {path}; GET /docs lists them.", code="not_found")
-        )
+        message = f"There is no route {request.method} {path}; GET /docs lists them."
+        if path.endswith(_BEHIND_V1):
+            message += " A client's base URL ends in /v1, once."
+        return _render(ApiError(404, message, code="not_found"))
     if error.status_code == 405:
         return _render(ApiError(405, f"{path} does not take {request.method}.", code="method_not_allowed", allow=allow))
     return _render(ApiError(error.status_code, str(error.detail), code="invalid_request"))

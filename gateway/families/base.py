@@ -29,6 +29,7 @@ class Model:
     ``special_tokens``: texts that its tokenizer reads as one token each. ``defaults``: request fields for what the
     client left out. ``expansion``: most tokens a UTF-8 byte can become with the family's own tokenizer, for when no
     tokenizer file says so (None: unknown). ``bytes_per_token``: where the estimate starts before anything is learned.
+    ``calls_tools``: whether vLLM brings a tool parser for its format.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Model:
     bytes_per_token: float
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     fim: FimFormat | None = None
+    calls_tools: bool = False
 
     @property
     def overhead_bytes(self) -> int:

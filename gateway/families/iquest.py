@@ -86,6 +86,7 @@ def _model(size: str, kind: str, **fields: Any) -> Model:
         expansion=None,  # SentencePiece with a custom class: whether it normalises is not published
         bytes_per_token=4.2,
         fim=_FIM,
+        calls_tools=True,
         **fields,
     )
 
