@@ -112,8 +112,8 @@ class PoolSettings(Settings):
     )
     tools: bool | None = Field(
         default=None,
-        description="whether its servers were started with a tool parser (`auto` sends requests with tools to a model that"
-        " calls them); default: whether vLLM brings one for the model",
+        description="whether its servers were started with a tool parser; default: whether vLLM brings one for the"
+        " model. `auto` sends requests with tools to a model that calls them",
         examples=[True],
     )
     defaults: dict[str, Any] | None = Field(
