@@ -81,6 +81,20 @@ async def test_one_hot_conversation_spills_over_before_its_endpoint_is_overrun(
     await gateway.quiet()
 
 
+async def test_one_of_several_workers_chooses_between_two_drawn(fakes: StartFake, serving: StartGateway) -> None:
+    """It sees its own load only: if each went to the one that looks best, all would go to the same."""
+    gateway = await serving([await fakes() for _ in range(4)], workers=2)
+    (pool,) = gateway.gateway.pools.values()
+    for number, endpoint in enumerate(pool.endpoints):
+        endpoint.load = 1000 * number
+    picked = {pool.endpoints.index(endpoint) for _ in range(200) if (endpoint := pool.pick(0.0)) is not None}
+    assert picked == {0, 1, 2}  # of two that differ the more loaded never wins
+    talk = {pool.pick(0.0, affinity=7) for _ in range(20)}
+    assert len(talk) == 1
+    for endpoint in pool.endpoints:
+        endpoint.load = 0
+
+
 # -- ejection -----------------------------------------------------------------------------------------------------
 
 
