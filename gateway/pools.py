@@ -92,7 +92,7 @@ class Pool:
         elif conduct is Conduct.BUSY:
             health.busy(now, seconds)
         elif conduct is Conduct.FAILED:
-            out = sum(each.health.ejected_until > now for each in self.endpoints)
+            out = sum(not each.up or each.health.ejected_until > now for each in self.endpoints if each is not endpoint)
             if health.failed(now, self._ejection, out, len(self.endpoints)):
                 endpoint.ejections += 1
                 left = health.ejected_until - now

@@ -99,7 +99,7 @@ class Sender:
     ) -> Attempt:
         affinity = affinity_of(request) if len(pool.endpoints) > 1 else None
         # Where there is no other endpoint, the same one gets a new connection: the kept one may have gone stale.
-        endpoint = pool.pick(self._clock.now, affinity, tried) or (tried[0] if tried else None)
+        endpoint = pool.pick(self._clock.now, affinity, tried) or pool.pick(self._clock.now, affinity)
         if endpoint is None:
             addresses = ", ".join(endpoint.address for endpoint in pool.endpoints)
             raise Unreachable(f"No endpoint of {pool.name} is up (configured: {addresses}).", "no_endpoint_up")

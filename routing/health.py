@@ -65,7 +65,7 @@ class Health:
         self.held_until = max(self.held_until, now + seconds)
 
     def failed(self, now: float, rule: EjectionRule, out: int, size: int) -> bool:
-        """Whether this failure ejects it. ``out``: endpoints of its pool, which has ``size``, that are ejected now.
+        """Whether this failure ejects it. ``out``: others of its pool, which has ``size``, that are down or ejected.
 
         An endpoint that has come back is out again with its next failure. What fails while it is out began before.
         """

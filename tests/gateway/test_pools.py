@@ -146,6 +146,22 @@ async def test_every_way_to_break_off_counts(script: Any, fakes: StartFake, serv
     await gateway.quiet()
 
 
+async def test_the_last_one_that_is_up_is_not_ejected(fakes: StartFake, serving: StartGateway) -> None:
+    bad, down = await fakes(BROKEN), await fakes(GOOD)
+    gateway = await serving([bad, down])
+    endpoint_of(gateway, down).up = False
+    assert [(await ask(gateway)).status for _ in range(8)] == [500] * 8
+    assert len(bad.requests) == 8
+
+
+async def test_a_second_attempt_never_goes_to_an_ejected_endpoint(fakes: StartFake, serving: StartGateway) -> None:
+    fake = await fakes(GOOD)
+    gateway = await serving([fake], ejection={"failures": 2, "share": 1.0})
+    await fake.stop()
+    codes = [(await ask(gateway)).error["code"] for _ in range(3)]
+    assert codes == ["endpoint_unreachable", "no_endpoint_up", "no_endpoint_up"]
+
+
 async def test_leaving_says_nothing_of_the_endpoint(fakes: StartFake, serving: StartGateway) -> None:
     one, two = await fakes(silence), await fakes(silence)
     gateway = await serving([one, two])
