@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
+from gateway.families.architecture import Architecture
 from gateway.families.base import Model, flag, render
 from gateway.families.conversation import TemplateError, known_tools
 from gateway.families.infill import FimFormat, Infill, Reference
+from gateway.families.serving import Serving
 
 
 def _found() -> Mapping[str, Model]:
@@ -27,4 +29,16 @@ def _found() -> Mapping[str, Model]:
 
 MODELS: Mapping[str, Model] = _found()
 
-__all__ = ["MODELS", "FimFormat", "Infill", "Model", "Reference", "TemplateError", "flag", "known_tools", "render"]
+__all__ = [
+    "MODELS",
+    "Architecture",
+    "FimFormat",
+    "Infill",
+    "Model",
+    "Reference",
+    "Serving",
+    "TemplateError",
+    "flag",
+    "known_tools",
+    "render",
+]

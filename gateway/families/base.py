@@ -16,8 +16,10 @@ import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from gateway.families.architecture import Architecture
 from gateway.families.conversation import TemplateError, conversation, known_tools
 from gateway.families.infill import FimFormat
+from gateway.families.serving import Serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class Model:
     ``special_tokens``: texts that its tokenizer reads as one token each. ``defaults``: request fields for what the
     client left out. ``expansion``: most tokens a UTF-8 byte can become with the family's own tokenizer, for when no
     tokenizer file says so (None: unknown). ``bytes_per_token``: where the estimate starts before anything is learned.
-    ``calls_tools``: whether vLLM brings a tool parser for its format.
+    ``calls_tools``: whether vLLM brings a tool parser for its format. ``architecture``: None if it is not known here,
+    and then no memory can be planned. ``serving``: what a vLLM server of it is started with.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Model:
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     fim: FimFormat | None = None
     calls_tools: bool = False
+    architecture: Architecture | None = None
+    serving: Serving = field(default_factory=Serving)
 
     @property
     def overhead_bytes(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.families.architecture import Architecture
 from gateway.families.base import Model
 from gateway.families.infill import FimFormat, Infill
+from gateway.families.serving import Serving
 
 # Turns have no end mark; the end of an answer is the next turn's mark, hence the stop ids below. The model's own
 # function format is a `tool` turn that carries {"function": [...]}, answered in JSON blocks.
@@ -74,6 +76,9 @@ CODEGEEX4 = Model(
         stops=_CODE_MARKS,  # its own, whose ids are not published apart from its files
         fields={"add_special_tokens": False},
     ),
+    # GLM-4-9B's config.json, which it is made from.
+    architecture=Architecture(40, 4096, 32, 2, 128, 13_696, 151_552),
+    serving=Serving(tool_parser="codegeex4", tool_parser_plugin=True),
 )
 
 # A base model: it completes text. Its documentation knows no chat and no infilling, and recommends that a prompt begin
@@ -89,6 +94,7 @@ CODEGEEX2 = Model(
     special_tokens=(),
     expansion=None,  # SentencePiece: whether it normalises is not published
     bytes_per_token=3.5,
+    architecture=Architecture(28, 4096, 32, 2, 128, 13_696, 65_024),  # its config.json
 )
 
 MODELS = (CODEGEEX4, CODEGEEX2)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.families.architecture import Architecture
 from gateway.families.base import Model
 from gateway.families.infill import FimFormat, Infill
+from gateway.families.serving import Serving
 
 # ChatML. The default system prompt is the one that the recorded token ids of the real tokenizer spell out (those of
 # Loop-Instruct; no other one is published); tool calls are marked as the `hermes` tool parser expects them. Whether the
@@ -87,9 +89,19 @@ def _model(size: str, kind: str, **fields: Any) -> Model:
         bytes_per_token=4.2,
         fim=_FIM,
         calls_tools=True,
+        architecture=Architecture(_LAYERS[size], 5120, 40, 8, 128, 27_648, 76_800, loops=2 if "Loop" in size else 1),
+        serving=Serving(
+            tensor_parallel=4 if "40B" in size else 1,
+            tool_parser="hermes",  # as vLLM's own pull request for the family; other sources name qwen3_coder
+            reasoning_parser="qwen3" if kind == "Thinking" else None,
+        ),
         **fields,
     )
 
+
+# Loop's sizes are in its public config.json; of the smaller models the model card gives all but the MLP's, which is
+# taken to be that of the 40B: it makes 7.6 and 14.4 thousand million weights, as many as their names say.
+_LAYERS = {"40B-Loop": 80, "40B": 80, "14B": 28, "7B": 14}
 
 # Published for Instruct. Nothing is for Thinking, which gets what the model server itself has as its defaults.
 _INSTRUCT: dict[str, Any] = {"defaults": {"temperature": 0.6, "top_p": 0.85, "top_k": 20}}

@@ -12,52 +12,9 @@ from types import MappingProxyType
 
 from gateway.engines.simulated.kv import BLOCK_TOKENS
 from gateway.engines.simulated.step_time import StepTime
+from gateway.families import MODELS, Architecture
 
 GIB = 1 << 30
-_BYTES = 2  # of a weight and of a cached number: bfloat16
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """Sizes as the model's config.json has them. ``loops``: how often a token passes through the layers.
-
-    A looped model keeps the cache of its first pass; what later passes add is a window of 64 tokens for each sequence,
-    which is not counted.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocabulary: int
-    loops: int = 1
-
-    @property
-    def layer_weights(self) -> int:
-        """Query, key, value and output projections, and the three matrices of a gated MLP, in all layers."""
-        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
-
-    @property
-    def weight_bytes(self) -> int:
-        """With the embedding and the output matrix, which are not tied."""
-        return _BYTES * (self.layer_weights + 2 * self.vocabulary * self.hidden)
-
-    @property
-    def flops_per_token(self) -> float:
-        """A multiplication and an addition for each weight. The output matrix is left out: only last tokens need it."""
-        return 2.0 * self.layer_weights * self.loops
-
-    @property
-    def flops_per_pair(self) -> float:
-        """Scores and weighted sum of one token that attends to another one, in all layers."""
-        return 4.0 * self.heads * self.head_dim * self.layers * self.loops
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        return 2 * self.layers * self.kv_heads * self.head_dim * _BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +86,21 @@ def _h100(gpus: int) -> Machine:
     return Machine("H100 80 GB" if gpus == 1 else f"{gpus} x H100 80 GB", gpus, 989e12, 3.35e12, 81_559 * 2**20)
 
 
-# CodeGeeX's, GLM-4-9B's (which CodeGeeX4 is made from) and Loop's sizes are in their public config.json; of the smaller
-# IQuest models the model card gives all but the MLP's, which is taken to be that of the 40B: it makes 7.6 and 14.4
-# thousand million weights, as many as their names say.
-CODEGEEX4_9B = Architecture(40, 4096, 32, 2, 128, 13_696, 151_552)
-CODEGEEX2_6B = Architecture(28, 4096, 32, 2, 128, 13_696, 65_024)
-IQUEST_7B = Architecture(14, 5120, 40, 8, 128, 27_648, 76_800)
-IQUEST_14B = Architecture(28, 5120, 40, 8, 128, 27_648, 76_800)
-IQUEST_40B = Architecture(80, 5120, 40, 8, 128, 27_648, 76_800)
-IQUEST_40B_LOOP = Architecture(80, 5120, 40, 8, 128, 27_648, 76_800, loops=2)
+def _preset(name: str, model: str, gpus: int) -> Preset:
+    architecture = MODELS[model].architecture
+    assert architecture is not None, f"the family does not say what {model} is made of"
+    return Preset(name, architecture, _h100(gpus))
+
 
 _ALL = (
-    Preset("codegeex4-9b-h100", CODEGEEX4_9B, _h100(1)),
-    Preset("codegeex2-6b-h100", CODEGEEX2_6B, _h100(1)),
-    Preset("iquest-7b-h100", IQUEST_7B, _h100(1)),
-    Preset("iquest-14b-h100", IQUEST_14B, _h100(1)),
-    Preset("iquest-40b-tp4-h100", IQUEST_40B, _h100(4)),
-    Preset("iquest-40b-loop-tp2-h100", IQUEST_40B_LOOP, _h100(2)),
-    Preset("iquest-40b-loop-tp4-h100", IQUEST_40B_LOOP, _h100(4)),
-    Preset("iquest-40b-loop-tp8-h100", IQUEST_40B_LOOP, _h100(8)),
+    _preset("codegeex4-9b-h100", "codegeex4-all-9b", 1),
+    _preset("codegeex2-6b-h100", "codegeex2-6b", 1),
+    _preset("iquest-7b-h100", "iquest-coder-v1-7b-instruct", 1),
+    _preset("iquest-14b-h100", "iquest-coder-v1-14b-instruct", 1),
+    _preset("iquest-40b-tp4-h100", "iquest-coder-v1-40b-instruct", 4),
+    _preset("iquest-40b-loop-tp2-h100", "iquest-coder-v1-40b-loop-instruct", 2),
+    _preset("iquest-40b-loop-tp4-h100", "iquest-coder-v1-40b-loop-instruct", 4),
+    _preset("iquest-40b-loop-tp8-h100", "iquest-coder-v1-40b-loop-instruct", 8),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})
 

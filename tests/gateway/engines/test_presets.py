@@ -13,19 +13,7 @@ from gateway.cli import main
 from gateway.engines.simulated import SimulatedSettings, explain
 from gateway.engines.simulated.explain import explanation
 from gateway.engines.simulated.kv import BLOCK_TOKENS
-from gateway.engines.simulated.presets import (
-    CODEGEEX2_6B,
-    CODEGEEX4_9B,
-    GIB,
-    IQUEST_7B,
-    IQUEST_14B,
-    IQUEST_40B,
-    IQUEST_40B_LOOP,
-    PRESETS,
-    Architecture,
-    Preset,
-    preset_for,
-)
+from gateway.engines.simulated.presets import GIB, PRESETS, Preset, preset_for
 from gateway.engines.simulated.step_time import StepTime
 from gateway.families import MODELS
 
@@ -33,22 +21,29 @@ DENSE, LOOP = PRESETS["iquest-40b-tp4-h100"], PRESETS["iquest-40b-loop-tp4-h100"
 
 
 @pytest.mark.parametrize(
-    ("size", "weights"),
+    ("model", "weights"),
     [
-        (CODEGEEX4_9B, 18.8e9 / GIB),
-        (CODEGEEX2_6B, 2 * 6.24e9 / GIB),
-        (IQUEST_7B, 2 * 7.6e9 / GIB),
-        (IQUEST_14B, 2 * 14.4e9 / GIB),
-        (IQUEST_40B, 74.0),
-        (IQUEST_40B_LOOP, 74.0),
+        ("codegeex4-all-9b", 18.8e9 / GIB),
+        ("codegeex2-6b", 2 * 6.24e9 / GIB),
+        ("iquest-coder-v1-7b-instruct", 2 * 7.6e9 / GIB),
+        ("iquest-coder-v1-14b-instruct", 2 * 14.4e9 / GIB),
+        ("iquest-coder-v1-40b-instruct", 74.0),
+        ("iquest-coder-v1-40b-loop-instruct", 74.0),
     ],
 )
-def test_weights_are_as_large_as_published(size: Architecture, weights: float) -> None:
+def test_weights_are_as_large_as_published(model: str, weights: float) -> None:
+    size = MODELS[model].architecture
+    assert size is not None
     assert size.weight_bytes / GIB == pytest.approx(weights, rel=0.01)
 
 
-@pytest.mark.parametrize(("size", "kib"), [(CODEGEEX4_9B, 40), (IQUEST_40B, 320), (IQUEST_40B_LOOP, 320)])
-def test_cache_of_a_token(size: Architecture, kib: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "kib"),
+    [("codegeex4-all-9b", 40), ("iquest-coder-v1-40b-instruct", 320), ("iquest-coder-v1-40b-loop-instruct", 320)],
+)
+def test_cache_of_a_token(model: str, kib: int) -> None:
+    size = MODELS[model].architecture
+    assert size is not None
     assert size.kv_bytes_per_token == kib * 1024
 
 
