@@ -16,13 +16,18 @@ from gateway.config_file import Flags, load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTION = re.compile(r",([A-Za-z][A-Za-z_-]*)=([^,]*)$")
+_PORTS = re.compile(r"(https?://[^/]+:)(\d{1,5})-(\d{1,5})(/.*)?$")
+_MOST_PORTS = 64
 CONFIG_NAME = "yardstick.yaml"
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def endpoint_flag(value: str) -> tuple[str, EndpointSettings]:
-    """``MODEL=URL`` or ``MODEL=URL,key-env=NAME``. A wrong value is not quoted: it may hold a key."""
+def endpoint_flag(value: str) -> tuple[tuple[str, EndpointSettings], ...]:
+    """``MODEL=URL`` or ``MODEL=URL,key-env=NAME``; ports as ``FIRST-LAST`` are an endpoint each.
+
+    A wrong value is not quoted: it may hold a key.
+    """
     model, separator, address = value.partition("=")
     model = model.strip()
     if not separator or not model or not address:
@@ -32,10 +37,21 @@ def endpoint_flag(value: str) -> tuple[str, EndpointSettings]:
         raise click.BadParameter("after the URL only ,key-env=NAME may follow (the variable that holds the key)")
     url, key_env = (address[: option.start()], option[2]) if option else (address, None)
     try:
-        return model, EndpointSettings(url=url, api_key_env=key_env)
+        return tuple((model, EndpointSettings(url=each, api_key_env=key_env)) for each in _each_port(url))
     except ValidationError as error:
         reasons = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
         raise click.BadParameter(f"{model}: {reasons}") from None
+
+
+def _each_port(url: str) -> list[str]:
+    """The addresses that a range of ports stands for; of any other URL itself."""
+    found = _PORTS.match(url)
+    if found is None:
+        return [url]
+    first, last = int(found[2]), int(found[3])
+    if not 0 < first <= last < first + _MOST_PORTS:
+        raise click.BadParameter(f"ports {first}-{last} are no range of at most {_MOST_PORTS}, the lower one first")
+    return [f"{found[1]}{port}{found[4] or ''}" for port in range(first, last + 1)]
 
 
 def config_options(command: Command) -> Command:
@@ -50,8 +66,9 @@ def config_options(command: Command) -> Command:
             type=endpoint_flag,
             metavar="MODEL=URL",
             multiple=True,
-            help="A model server, http or https, with or without /v1; repeat it for more. ,key-env=NAME names the"
-            " environment variable that holds its API key.",
+            callback=lambda context, option, given: tuple(pair for pairs in given for pair in pairs),
+            help="A model server, http or https, with or without /v1; repeat it for more, or give a range of ports:"
+            " http://HOST:8001-8004. ,key-env=NAME names the environment variable that holds its API key.",
         ),
         click.option("--config", "config_path", type=EXISTING_FILE, help="YAML file; other options override it."),
     ):

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from gateway.cli import main
+from gateway.cli.options import endpoint_flag
 from gateway.config import Config, DrainSettings
 from gateway.keys import Keys, key_line
 from gateway.ports import holder_of
@@ -122,6 +123,8 @@ class TestServe:
             (["--endpoint", "a=h:1"], "http:// or https://"),
             (["--endpoint", "a=http://h,key=sk-secret"], "only ,key-env=NAME may follow"),
             (["--endpoint", "a=http://u:sk-secret@h"], "no user name or password"),
+            (["--endpoint", "a=http://h:9-8"], "ports 9-8 are no range"),
+            (["--endpoint", "a=http://h:1-65535,key-env=sk-secret"], "no range of at most 64"),
             (["--config", "nowhere.yaml"], "does not exist"),
             (["--endpoint", f"{SHORT}=http://h", "--port", "70000"], "70000"),
         ],
@@ -131,6 +134,12 @@ class TestServe:
         assert result.exit_code == 2
         assert says in result.output
         assert "sk-secret" not in result.output
+
+    @pytest.mark.parametrize("host", ["h", "[::1]"])
+    def test_a_range_of_ports_is_an_endpoint_each(self, host: str) -> None:
+        found = endpoint_flag(f"{SHORT}=http://{host}:8001-8003/v1,key-env=KEY")
+        expected = [(SHORT, f"http://{host}:{port}/v1", "KEY") for port in (8001, 8002, 8003)]
+        assert [(model, settings.url, settings.api_key_env) for model, settings in found] == expected
 
     def test_a_key_instead_of_its_variable_is_not_repeated(self, run: Run) -> None:
         result = run("serve", "--endpoint", f"{SHORT}=http://h,key-env=sk-secret")
