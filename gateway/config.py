@@ -7,14 +7,15 @@ Descriptions and examples here are what `yardstick init` writes.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Bytes = Annotated[int, Field(gt=0)]
+from gateway.config_base import Bytes, Seconds, Settings
+from gateway.config_engine import EngineSettings
 
 AUTO = "auto"
 
@@ -24,16 +25,16 @@ def environment(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251
 
 
+def environment_with(added: Mapping[str, str]) -> dict[str, str]:
+    """What a process that we start gets: our own environment, and more."""
+    return {**os.environ, **added}  # noqa: TID251
+
+
 def cache_dir() -> Path:
     """Where files that can be made again are kept: $XDG_CACHE_HOME/yardstick, or ~/.cache/yardstick."""
     root = environment("XDG_CACHE_HOME")
     # The XDG base directory specification tells readers to ignore relative paths.
     return (Path(root) if root and Path(root).is_absolute() else Path.home() / ".cache") / "yardstick"
-
-
-class Settings(BaseModel):
-    # A validation error must not quote its input: the input may hold an API key.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class EndpointSettings(Settings):
@@ -84,6 +85,12 @@ class EndpointSettings(Settings):
         """The address without trailing slashes and without ``/v1``: what ``/v1/models`` is appended to."""
         return self.url.rstrip("/").removesuffix("/v1").rstrip("/")
 
+    @property
+    def port(self) -> int:
+        """The address's port, or its scheme's."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
     def key(self) -> str | None:
         """The endpoint's API key, from the file or the environment; None if it has none or the variable is not set."""
         if self.api_key is not None:
@@ -118,6 +125,9 @@ class PoolSettings(Settings):
     )
     defaults: dict[str, Any] | None = Field(
         default=None, description="fields added where the client left them out", examples=[{"temperature": 0.2}]
+    )
+    engine: EngineSettings | None = Field(
+        default=None, description="how `yardstick engine vllm` starts its servers; the gateway does not read it"
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gateway.config import Config, EndpointSettings
 from gateway.config_document import ConfigError, Document, Problem
-from gateway.config_problems import SettingPath, binding, findings, is_tokenizer_path
+from gateway.config_problems import SettingPath, binding, findings, is_tokenizer_path, missing_keys
 from gateway.config_schema import schema_problems, settings_in
 
 
@@ -38,7 +38,7 @@ class Loaded:
 def load(path: Path | None, flags: Flags, *, to_serve: bool = True) -> Loaded:
     """The configuration of a file, of flags, or of both. Raises ConfigError with everything that is wrong.
 
-    ``to_serve`` also refuses an address that may not be bound.
+    ``to_serve`` also refuses an address that may not be bound, and keys that are not in the environment.
     """
     document = Document.read(path) if path is not None else Document()
     data = _with_absolute_paths(_without_empty_sections(document.data), path)
@@ -51,8 +51,8 @@ def load(path: Path | None, flags: Flags, *, to_serve: bool = True) -> Loaded:
         problems += schema_problems(document, error)
         config = _ignoring_unknown_keys(data, error)
     if config is not None:
-        problems += [document.problem(finding) for finding in findings(config)]
-        problems += [document.problem(finding) for finding in binding(config)] if to_serve else []
+        to_use = (*missing_keys(config), *binding(config)) if to_serve else ()
+        problems += [document.problem(finding) for finding in (*findings(config), *to_use)]
     problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
     if config is None or any(problem.severity == "error" for problem in problems):
         raise ConfigError(problems)
@@ -81,15 +81,19 @@ def _with_absolute_paths(data: dict[str, Any], path: Path | None) -> dict[str, A
     if not isinstance(data.get("pools"), list):
         return data
 
-    def moved(pool: Any) -> Any:
-        if not isinstance(pool, dict):
-            return pool
-        tokenizer = pool.get("tokenizer")
-        if not isinstance(tokenizer, str) or not is_tokenizer_path(tokenizer):
-            return pool
-        return pool | {"tokenizer": str(folder / Path(tokenizer).expanduser())}
+    return data | {"pools": [_with_absolute_paths_of_pool(pool, folder) for pool in data["pools"]]}
 
-    return data | {"pools": [moved(pool) for pool in data["pools"]]}
+
+def _with_absolute_paths_of_pool(pool: Any, folder: Path) -> Any:
+    if not isinstance(pool, dict):
+        return pool
+    tokenizer, engine = pool.get("tokenizer"), pool.get("engine") or {}
+    if isinstance(tokenizer, str) and is_tokenizer_path(tokenizer):
+        pool = pool | {"tokenizer": str(folder / Path(tokenizer).expanduser())}
+    weights = engine.get("weights") if isinstance(engine, dict) else None
+    if isinstance(weights, str) and weights.startswith(("/", ".", "~")):
+        pool = pool | {"engine": engine | {"weights": str(folder / Path(weights).expanduser())}}
+    return pool
 
 
 def _with_flags(data: dict[str, Any], flags: Flags, overridden: dict[SettingPath, str]) -> dict[str, Any]:

@@ -35,8 +35,21 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _pools(config)
     yield from _routing(config)
     yield from _aliases(config)
+    yield from _keep_alive(config)
     if config.api_key_file is not None:
         yield from _key_file(config.api_key_file)
+
+
+def missing_keys(config: Config) -> Iterator[Finding]:
+    """What has to be in the environment before an endpoint is asked for anything."""
+    for index, pool in enumerate(config.pools):
+        for number, endpoint in enumerate(pool.endpoints):
+            name = endpoint.api_key_env
+            if name is not None and _VARIABLE.fullmatch(name) and environment(name) is None:
+                yield Finding(
+                    ("pools", index, "endpoints", number, "api_key_env"),
+                    f"the environment variable {name} is not set: export it with the API key of {endpoint.url}",
+                )
 
 
 def binding(config: Config) -> Iterator[Finding]:
@@ -118,14 +131,9 @@ def _endpoints(index: int, pool: PoolSettings) -> Iterator[Finding]:
 
 
 def _key_variable(path: SettingPath, endpoint: EndpointSettings) -> Iterator[Finding]:
-    name = endpoint.api_key_env
-    if name is None:
-        return
-    if not _VARIABLE.fullmatch(name):
+    if endpoint.api_key_env is not None and not _VARIABLE.fullmatch(endpoint.api_key_env):
         # Not quoted: it may be the key itself.
         yield Finding(path, "this is no name of an environment variable. Name the variable here, never the key itself")
-    elif environment(name) is None:
-        yield Finding(path, f"the environment variable {name} is not set: export it with the API key of {endpoint.url}")
 
 
 def _routing(config: Config) -> Iterator[Finding]:
@@ -159,6 +167,17 @@ def _aliases(config: Config) -> Iterator[Finding]:
             hint = did_you_mean(target, models)
             message = f"no pool serves {target!r}{hint}: an alias stands for one of {', '.join(models)}"
             yield Finding(("aliases", name), message)
+
+
+def _keep_alive(config: Config) -> Iterator[Finding]:
+    """A server that closes an idle connection first may close it just when the gateway sends on it."""
+    idle = config.timeouts.upstream_idle
+    for index, pool in enumerate(config.pools):
+        if pool.engine is not None and pool.engine.keep_alive <= idle:
+            message = (
+                f"has to be above timeouts.upstream_idle, {idle:g} s: the gateway must close idle connections first"
+            )
+            yield Finding(("pools", index, "engine", "keep_alive"), message)
 
 
 def _key_file(path: str) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config import Config, Settings
+from gateway.config import Config
+from gateway.config_base import Settings
 from gateway.config_document import Document, Problem, described
 from gateway.config_problems import Finding, SettingPath, did_you_mean
 

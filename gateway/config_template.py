@@ -13,7 +13,8 @@ from typing import Any, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from gateway.config import Config, RoutingSettings, Settings
+from gateway.config import Config, RoutingSettings
+from gateway.config_base import Settings
 from gateway.config_schema import settings_in
 
 _HEADER = """\

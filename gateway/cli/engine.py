@@ -9,8 +9,10 @@ import click
 from pydantic import SecretStr, ValidationError
 
 from gateway.cli.options import EXISTING_FILE
+from gateway.cli.plan import plan
 from gateway.cli.serving import ensure_port
 from gateway.cli.simulated_options import answers_and_faults, planted
+from gateway.cli.vllm import vllm
 from gateway.config import environment
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -21,6 +23,10 @@ NUMBER = click.IntRange(min=0)
 @click.group()
 def engine() -> None:
     """Start model servers."""
+
+
+engine.add_command(plan)
+engine.add_command(vllm)
 
 
 @engine.command(

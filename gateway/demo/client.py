@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
-_TIMEOUT = 60.0  # seconds of silence
+_TIMEOUT = 300.0  # seconds of silence: a CPU reads a long prompt for a minute, and longer if it is busy
 _DONE = b"data: [DONE]"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
-_GRACE = 5.0  # seconds between asking a child to end and ending it
+_GRACE = 5.0  # seconds after which a child that was asked to end is asked again, and then ended
 
 
 class Died(Exception):
@@ -49,10 +50,10 @@ class Child:
         if self._process.poll() is None:
             self._process.terminate()
 
-    def wait(self) -> None:
-        """For a child that was asked to end; not for long."""
+    def wait(self, seconds: float = _GRACE) -> None:
+        """For a child that was asked to end."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE)
+            self._process.wait(max(0.0, seconds))
 
     def kill(self) -> None:
         if self._process.poll() is None:
@@ -81,11 +82,13 @@ class Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in reversed(self._started):  # the gateway first: it would report its model servers as down
-            child.ask_to_end()
         try:
-            for child in self._started:
-                child.wait()
-        finally:  # also after a second Ctrl-C
+            for _again in range(2):  # what is asked twice ends at once: vLLM takes its time while it starts
+                for child in reversed(self._started):  # the gateway first: it would report its model servers as down
+                    child.ask_to_end()
+                deadline = time.monotonic() + _GRACE
+                for child in self._started:
+                    child.wait(deadline - time.monotonic())
+        finally:  # also after another Ctrl-C
             for child in self._started:
                 child.kill()

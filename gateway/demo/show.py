@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.demo.checks import Result
-from gateway.demo.servers import ALIAS, SERVERS, TIME_SCALE
+from gateway.demo.engine import ALIAS, Words
 from gateway.demo.workload import AUTO
-from gateway.engines.simulated.presets import PRESETS
 
 _PLAIN_WIDTH = 150  # of output that goes to no terminal
 
@@ -20,24 +19,11 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
-def simulated() -> str:
-    """What is simulated, in plain words."""
-    machines = "; ".join(f"{server.model} on {PRESETS[server.preset].machine.name}" for server in SERVERS)
-    return (
-        "Simulated: both model servers. No model runs and no GPU is needed. They speak vLLM's protocol, schedule as it"
-        " does and answer with canned code;\nhow long their steps take is computed from public sizes, not measured"
-        f" ({machines}),\nat time scale {TIME_SCALE:g}: {1 / TIME_SCALE:g} simulated seconds pass in a real one."
-        " Real: the gateway, HTTP, the prompts, and every token count (tokenizer: demo-bpe)."
-    )
-
-
-def table(results: Sequence[Result], seconds: float) -> Table:
+def table(results: Sequence[Result], seconds: float, words: Words) -> Table:
     found = Table(title=f"{len(results)} requests in {seconds:.1f} s", title_justify="left", caption_justify="left")
-    found.caption = (
-        "TTFT: real seconds to the first token, most of which is simulated model time; only streams have one"
-    )
-    for name in ("request", "prompt tokens", "model", "reason (length known by)", "TTFT, simulated", "tokens out"):
-        numeric = name in ("prompt tokens", "TTFT, simulated", "tokens out")
+    found.caption = words.note
+    for name in ("request", "prompt tokens", "model", "reason (length known by)", words.first_token, "tokens out"):
+        numeric = name in ("prompt tokens", words.first_token, "tokens out")
         found.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for result in sorted(results, key=lambda result: result.row.multi_file):
         found.add_row(*_cells(result))

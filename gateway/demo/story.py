@@ -25,11 +25,12 @@ from rich.progress import (
 from gateway.demo import show
 from gateway.demo.checks import Result, failures
 from gateway.demo.client import Client
+from gateway.demo.engine import HOST, LONG, Engine
 from gateway.demo.processes import Children, Died
-from gateway.demo.servers import HOST, LONG, Servers
+from gateway.demo.servers import Servers
 from gateway.demo.sources import Sources
-from gateway.demo.tokenizer import cached_tokenizer
 from gateway.demo.workload import Row, multi_file_rows, short_rows
+from gateway.engines.vllm.executable import NotFound
 from gateway.ports import PortUnavailable, ensure_free
 from gateway.tokens import Counter
 
@@ -37,7 +38,7 @@ _LONG_LANES, _SHORT_LANES = 1, 2  # requests at once
 _LOOK_SECONDS = 0.5
 
 
-def run(once: bool, port: int) -> int:
+def run(once: bool, port: int, engine: str) -> int:
     """The exit code: 0 if every row was as expected, 1 if not or if something could not start, 130 after Ctrl-C.
 
     Without ``once`` it serves after the table until Ctrl-C, which is then no failure.
@@ -45,44 +46,45 @@ def run(once: bool, port: int) -> int:
     console = show.console()
     try:
         with _signals_interrupt():
-            return _Demo(console, once, port).run()
+            return _Demo(console, once, port, engine).run()
     except KeyboardInterrupt:
         console.print("stopped; all processes have ended")
         return 130
-    except (Died, PortUnavailable, TimeoutError, OSError, ValueError) as error:
+    except (Died, NotFound, PortUnavailable, TimeoutError, OSError, ValueError) as error:
         console.print(f"the demo failed: {error}", style="red", markup=False)
         return 1
 
 
 class _Demo:
-    def __init__(self, console: Console, once: bool, port: int) -> None:
+    def __init__(self, console: Console, once: bool, port: int, engine: str) -> None:
         self._console = console
         self._once = once
         self._port = port
+        self._engine_name = engine
 
     def run(self) -> int:
         ensure_free(HOST, self._port)
-        tokenizer = cached_tokenizer()
+        engine = _engine(self._engine_name)
         folder = Path(tempfile.mkdtemp(prefix="yardstick-demo-"))
-        self._console.print(show.simulated(), markup=False)
+        self._console.print(engine.words.introduction, markup=False, soft_wrap=True)
         self._console.print(f"logs: {folder}", markup=False, soft_wrap=True)
         began = time.monotonic()
         with Children(folder) as children:
-            servers = Servers(children, tokenizer, self._port)
-            rows = self._prepare(servers, tokenizer)
+            servers = Servers(children, engine, self._port)
+            rows = self._prepare(servers, engine)
             results = self._work(rows, servers.gateway, children)
             seconds = time.monotonic() - began
-            self._console.print(show.table(results, seconds))
-            wrong = failures(results, servers.addresses, seconds)
+            self._console.print(show.table(results, seconds, engine.words))
+            wrong = failures(results, servers.addresses, seconds, engine)
             for line in wrong:
                 self._console.print(f"FAILED {line}", style="red", markup=False, soft_wrap=True)
             if not wrong:
-                self._console.print("every row reached its model; content and usage checked")
+                self._console.print(engine.words.success)
             if not self._once:
                 self._serve(children)
         return 1 if wrong else 0
 
-    def _prepare(self, servers: Servers, tokenizer: Path) -> list[Row]:
+    def _prepare(self, servers: Servers, engine: Engine) -> list[Row]:
         """Starts everything and makes the prompts."""
         with self._progress() as progress:
             task = progress.add_task("", total=None)
@@ -92,9 +94,11 @@ class _Demo:
                 self._say_plainly(line)
 
             servers.start(say)
-            rows = short_rows()
+            rows = short_rows(engine.lengths.max_tokens)
             say("cutting multi-file prompts to measure")
-            return [*rows, *multi_file_rows(Sources(Counter.load(tokenizer)))]
+            sources = {path: Sources(Counter.load(path)) for path in set(engine.tokenizers.values())}
+            by_model = {model: sources[path] for model, path in engine.tokenizers.items()}
+            return [*rows, *multi_file_rows(by_model, engine.lengths)]
 
     def _work(self, rows: Sequence[Row], gateway: Client, children: Children) -> list[Result]:
         """Sends all rows, long ones beside short ones. The results are in the rows' order."""
@@ -133,6 +137,17 @@ class _Demo:
                 children.require_alive()
         except KeyboardInterrupt:
             self._console.print("stopping")
+
+
+def _engine(name: str) -> Engine:
+    """Loads what it needs only. Raises OSError, ValueError, or NotFound."""
+    if name == "vllm":
+        from gateway.demo import vllm
+
+        return vllm.engine()
+    from gateway.demo import simulated
+
+    return simulated.engine()
 
 
 def _ask(gateway: Client, row: Row) -> Result:

@@ -8,23 +8,31 @@ from gateway.families.infill import FimFormat, Infill
 from gateway.families.serving import Serving
 
 # Turns have no end mark; the end of an answer is the next turn's mark, hence the stop ids below. The model's own
-# function format is a `tool` turn that carries {"function": [...]}, answered in JSON blocks.
+# tokenizer code takes functions as a `tool` turn, for which its vocabulary has no mark: it lists them under these
+# headings in the system turn (sources: THUDM/CodeGeeX4, issue 8; tool_codegeex4.py in foldl/chatllm.cpp). Calls come in
+# JSON blocks, one for each (function_call_demo in THUDM/CodeGeeX4), which our vLLM tool parser reads.
 _CHAT_TEMPLATE = """\
 {{- '[gMASK]<sop>' }}
+{%- set system = messages[0].content if messages and messages[0].role in ('system', 'developer') %}
 {%- if tools %}
-{{- '<|tool|>\\n{"function": [' }}
+{{- '<|system|>\\n' }}{{- system + '\\n\\n' if system }}
+{{- '# Note\\n- The functions below can be called. To call one, answer with a JSON block and nothing around it:\\n' }}
+{{- '```json\\n{"name": <function name>, "arguments": <JSON object of its arguments>}\\n```\\n' }}
+{{- '- Several calls are several blocks. If no function helps, answer in words.\\n\\n# Functions\\n' }}
 {%- for tool in tools %}
-{{- tool.function | tojson if tool.function else tool | tojson }}{{- ', ' if not loop.last }}
+{%- set function = tool.function if tool.function else tool %}
+{{- '\\n## Function ' ~ loop.index ~ '\\n\\n### Name\\n' ~ function.name ~ '\\n' }}
+{{- '\\n### Description\\n' ~ function.description ~ '\\n' if function.description }}
+{{- '\\n### Parameters\\n```json\\n' + function.parameters | tojson + '\\n```\\n' if function.parameters }}
 {%- endfor %}
-{{- ']}' }}
 {%- endif %}
 {%- for message in messages %}
 {%- if message.role == 'tool' %}
 {{- '<|observation|>\\n' + message.content }}
-{%- else %}
+{%- elif not (loop.first and tools and message.role in ('system', 'developer')) %}
 {{- '<|' + ('system' if message.role == 'developer' else message.role) + '|>\\n' + message.content }}
 {%- for call in message.tool_calls or [] %}
-{{- '\\n```json\\n{"name": ' }}{{- call.function.name | tojson }}
+{{- '\\n' if message.content or not loop.first }}{{- '```json\\n{"name": ' }}{{- call.function.name | tojson }}
 {{- ', "arguments": ' }}{{- call.function.arguments | tojson }}{{- '}\\n```' }}
 {%- endfor %}
 {%- endif %}
@@ -77,7 +85,7 @@ CODEGEEX4 = Model(
         fields={"add_special_tokens": False},
     ),
     # GLM-4-9B's config.json, which it is made from.
-    architecture=Architecture(40, 4096, 32, 2, 128, 13_696, 151_552),
+    architecture=Architecture(40, 4096, 32, 2, 128, 13_696, 151_552, qkv_bias=True),
     serving=Serving(tool_parser="codegeex4", tool_parser_plugin=True),
 )
 
@@ -94,7 +102,7 @@ CODEGEEX2 = Model(
     special_tokens=(),
     expansion=None,  # SentencePiece: whether it normalises is not published
     bytes_per_token=3.5,
-    architecture=Architecture(28, 4096, 32, 2, 128, 13_696, 65_024),  # its config.json
+    architecture=Architecture(28, 4096, 32, 2, 128, 13_696, 65_024, qkv_bias=True),  # its config.json
 )
 
 MODELS = (CODEGEEX4, CODEGEEX2)

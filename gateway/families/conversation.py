@@ -18,6 +18,9 @@ _TEXT_PARTS = {
     "thinking": "thinking",
 }
 _LEFT_OUT_IF_NULL = ("text", "refusal")
+# A coding client begins its system prompt with a line of this name, which is another one in every request. vLLM drops
+# the line, so that the prompt can be found in the prefix cache.
+_DROPPED_LINE = "x-anthropic-billing-header"
 
 
 class TemplateError(ValueError):
@@ -65,7 +68,7 @@ def _flatten(message: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(role, str):
         raise TemplateError("each message must have a role")
     flat = {name: value for name, value in message.items() if name != "tool_calls"}
-    flat["content"] = _text_of(message.get("content"))
+    flat["content"] = _text_of(message.get("content"), system=role == "system")
     calls = message.get("tool_calls")
     if role == "assistant" and calls:
         if not isinstance(calls, Sequence) or isinstance(calls, str):
@@ -74,30 +77,34 @@ def _flatten(message: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _text_of(content: Any) -> str:
+def _text_of(content: Any, *, system: bool) -> str:
+    """Parts as lines. One without a text, be it null or empty, is left out."""
     if content is None:
         return ""
     if isinstance(content, str):
-        return content
+        return _without_dropped_line(content) if system else content
     if not isinstance(content, Sequence):
         raise TemplateError("content must be a text or a list of parts")
-    return "\n".join(text for part in content if (text := _part_text(part)) is not None)
+    return "\n".join(text for part in content if (text := _part_text(part, system=system)))
 
 
-def _part_text(part: Any) -> str | None:
-    """None for a part that prints nothing: its text is null. Empty texts are joined like any other."""
+def _part_text(part: Any, *, system: bool) -> str:
     if isinstance(part, str):
-        return part
+        return _without_dropped_line(part) if system else part
     kind = part.get("type") if isinstance(part, Mapping) else None
     field = _TEXT_PARTS.get(kind) if isinstance(kind, str) else None
     if field is None:
         raise TemplateError(f"a content part must be a text, not {kind!r}")
     text = part.get(field)
     if text is None and field in _LEFT_OUT_IF_NULL:
-        return None
+        return ""
     if not isinstance(text, str):
         raise TemplateError(f"the {field} of a content part must be a text")
-    return text
+    return _without_dropped_line(text) if system and kind == "text" else text
+
+
+def _without_dropped_line(text: str) -> str:
+    return text.partition("\n")[2] if text.startswith(_DROPPED_LINE) else text
 
 
 def _call(call: Any) -> dict[str, Any]:

@@ -7,13 +7,17 @@ tokens of both families; its counts are its own, not those of any real model.
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2b
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from gateway.config import cache_dir
 from gateway.families import MODELS
 from gateway.tokens import split
 from gateway.tokens.bytelevel import BYTE_TO_CHAR
@@ -49,6 +53,21 @@ def train(out: Path, progress: Progress | None = None, *, corpus_bytes: int = _C
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special_tokens()])
     _save(tokenizer.to_str(), out)
     return out
+
+
+def cached(training: Callable[[], AbstractContextManager[Progress | None]] = nullcontext) -> Path:
+    """The path of demo-bpe's tokenizer.json in the cache folder, trained if it is not there. Raises OSError.
+
+    ``training``: entered around a training, gives what its progress is told. The file's name has in it what the tokens
+    depend on: Python's version (its sources are the corpus), and the settings.
+    """
+    settings = blake2b(repr((VOCABULARY, split.GLM4, special_tokens())).encode(), digest_size=4).hexdigest()
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    path = cache_dir() / f"{NAME}-{version}-{settings}.json"
+    if not path.exists():
+        with training() as progress:
+            train(path, progress)
+    return path
 
 
 def special_tokens() -> list[str]:

@@ -69,7 +69,7 @@ async def test_one_hot_conversation_spills_over_before_its_endpoint_is_overrun(
 ) -> None:
     one, two = await fakes(silence, window=4096), await fakes(silence, window=4096)
     gateway = await serving([one, two])
-    body = post(CHAT, chat(content="again " * 300, max_tokens=2000))
+    body = post(CHAT, chat(content="again " * 250, max_tokens=2000))
     clients = [gateway.client() for _ in range(8)]
     for client in clients:
         await client.__aenter__()

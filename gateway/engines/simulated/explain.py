@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 
+from gateway.engines.gpus import GIB
 from gateway.engines.simulated.kv import BLOCK_TOKENS
-from gateway.engines.simulated.presets import GIB, Preset
+from gateway.engines.simulated.presets import Preset
 from gateway.engines.simulated.step_time import StepTime
 
 LENGTHS = (2_048, 8_192, 32_768, 131_072)
@@ -22,7 +23,7 @@ def _derivation(preset: Preset) -> Iterator[str]:
     size, machine, assumed, time = preset.architecture, preset.machine, preset.assumptions, preset.step_time
     peak, reads = machine.gpus * machine.flops, machine.gpus * machine.bandwidth
     looped = f" x {size.loops} passes" if size.loops > 1 else ""
-    kv = size.kv_bytes_per_token
+    kv = preset.kv_bytes_per_token
     usable = preset.num_gpu_blocks * BLOCK_TOKENS
     yield f"{preset.name}: computed from public sizes, not measured on any machine."
     yield (
@@ -34,7 +35,7 @@ def _derivation(preset: Preset) -> Iterator[str]:
         f"{assumed.bandwidth:.0%} of the bandwidth."
     )
     yield ""
-    yield f"weight_read  {time.weight_read * 1e3:8.3f} ms  {size.weight_bytes / GIB:.1f} GiB of weights{looped}"
+    yield f"weight_read  {time.weight_read * 1e3:8.3f} ms  {preset.weight_bytes / GIB:.1f} GiB of weights{looped}"
     yield f"fixed        {time.fixed * 1e3:8.3f} ms  assumed"
     yield (
         f"per_token    {time.per_token * 1e6:8.3f} us  "
@@ -47,8 +48,8 @@ def _derivation(preset: Preset) -> Iterator[str]:
     yield f"per_context  {time.per_context * 1e9:8.3f} ns  {kv / 1024:.0f} KiB of KV cache{looped}"
     yield f"tokenize     {time.tokenize * 1e6:8.3f} us  assumed"
     yield (
-        f"KV cache: {preset.kv_bytes / GIB:.1f} GiB ({assumed.utilization:.0%} of the memory, less "
-        f"{assumed.overhead / GIB:.0f} GiB a GPU, less the weights) hold {usable:,} tokens, "
+        f"KV cache: {preset.kv_bytes / GIB:.1f} GiB ({preset.memory.gpu_memory_utilization:.0%} of the memory, less "
+        f"{preset.memory.overhead / GIB:.0f} GiB a GPU, less the weights) hold {usable:,} tokens, "
         f"{usable / LENGTHS[-1]:.1f} sequences of 128K."
     )
 

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gateway.engines.gpus import KNOWN
+from gateway.engines.plan import MemorySettings, kv_blocks, kv_bytes_per_token, kv_room, weight_bytes
 from gateway.engines.simulated.kv import BLOCK_TOKENS
 from gateway.engines.simulated.step_time import StepTime
 from gateway.families import MODELS, Architecture
 
-GIB = 1 << 30
+_MEMORY = MemorySettings(block_tokens=BLOCK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Machine:
     gpus: int
     flops: float
     bandwidth: float
-    memory: float
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,7 @@ class Assumptions:
 
     ``linear`` and ``attention``: the share of the peak FLOPS that matrix products and attention reach. ``bandwidth``:
     the share of the peak bandwidth at which weights and cache are read, waiting for other GPUs included. ``fixed``:
-    seconds of a step that depend on nothing. ``tokenize``: seconds for a token of text. ``utilization`` is vLLM's
-    --gpu-memory-utilization (its default); ``overhead``: bytes of each GPU for activations, graphs and buffers.
+    seconds of a step that depend on nothing. ``tokenize``: seconds for a token of text.
     """
 
     linear: float = 0.51
@@ -43,47 +44,52 @@ class Assumptions:
     bandwidth: float = 0.70
     fixed: float = 0.0005
     tokenize: float = 1e-6
-    utilization: float = 0.92
-    overhead: float = 5 * GIB
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One model on one machine."""
+    """One model on one machine. Bytes are those of all its GPUs together."""
 
     name: str
     architecture: Architecture
     machine: Machine
     assumptions: Assumptions = Assumptions()
+    memory: MemorySettings = _MEMORY
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.machine.gpus * weight_bytes(self.architecture, self.machine.gpus, self.memory)
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        return self.machine.gpus * kv_bytes_per_token(self.architecture, self.machine.gpus, self.memory)
 
     @property
     def step_time(self) -> StepTime:
         size, machine, assumed = self.architecture, self.machine, self.assumptions
         flops, bandwidth = machine.gpus * machine.flops, machine.gpus * machine.bandwidth * assumed.bandwidth
         return StepTime(
-            weight_read=size.weight_bytes * size.loops / bandwidth,
+            weight_read=self.weight_bytes * size.loops / bandwidth,
             fixed=assumed.fixed,
             per_token=size.flops_per_token / (flops * assumed.linear),
             per_pair=size.flops_per_pair / 2 / (flops * assumed.attention),
-            per_context=size.kv_bytes_per_token * size.loops / bandwidth,
+            per_context=self.kv_bytes_per_token * size.loops / bandwidth,
             tokenize=assumed.tokenize,
         )
 
     @property
-    def kv_bytes(self) -> float:
-        """What the weights leave for the cache, on all GPUs together. Negative if they do not fit."""
-        machine, assumed = self.machine, self.assumptions
-        each = machine.memory * assumed.utilization - assumed.overhead
-        return each * machine.gpus - self.architecture.weight_bytes
+    def kv_bytes(self) -> int:
+        """What the weights leave for the cache. Negative if they do not fit."""
+        return self.machine.gpus * kv_room(self.architecture, self.machine.memory, self.machine.gpus, self.memory)
 
     @property
     def num_gpu_blocks(self) -> int:
-        return max(0, int(self.kv_bytes / (self.architecture.kv_bytes_per_token * BLOCK_TOKENS)))
+        return kv_blocks(self.architecture, self.machine.memory, self.machine.gpus, self.memory)
 
 
 def _h100(gpus: int) -> Machine:
-    """NVIDIA's data sheet for the H100 SXM: 989 TFLOPS, 3.35 TB/s; 81,559 MiB as its driver reports."""
-    return Machine("H100 80 GB" if gpus == 1 else f"{gpus} x H100 80 GB", gpus, 989e12, 3.35e12, 81_559 * 2**20)
+    """NVIDIA's data sheet for the H100 SXM: 989 TFLOPS, 3.35 TB/s."""
+    return Machine("H100 80 GB" if gpus == 1 else f"{gpus} x H100 80 GB", gpus, 989e12, 3.35e12, KNOWN["h100"].memory)
 
 
 def _preset(name: str, model: str, gpus: int) -> Preset:

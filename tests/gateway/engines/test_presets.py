@@ -10,55 +10,24 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
+from gateway.engines.gpus import GIB
 from gateway.engines.simulated import SimulatedSettings, explain
 from gateway.engines.simulated.explain import explanation
 from gateway.engines.simulated.kv import BLOCK_TOKENS
-from gateway.engines.simulated.presets import GIB, PRESETS, Preset, preset_for
+from gateway.engines.simulated.presets import PRESETS, Preset, preset_for
 from gateway.engines.simulated.step_time import StepTime
 from gateway.families import MODELS
 
 DENSE, LOOP = PRESETS["iquest-40b-tp4-h100"], PRESETS["iquest-40b-loop-tp4-h100"]
 
 
-@pytest.mark.parametrize(
-    ("model", "weights"),
-    [
-        ("codegeex4-all-9b", 18.8e9 / GIB),
-        ("codegeex2-6b", 2 * 6.24e9 / GIB),
-        ("iquest-coder-v1-7b-instruct", 2 * 7.6e9 / GIB),
-        ("iquest-coder-v1-14b-instruct", 2 * 14.4e9 / GIB),
-        ("iquest-coder-v1-40b-instruct", 74.0),
-        ("iquest-coder-v1-40b-loop-instruct", 74.0),
-    ],
-)
-def test_weights_are_as_large_as_published(model: str, weights: float) -> None:
-    size = MODELS[model].architecture
-    assert size is not None
-    assert size.weight_bytes / GIB == pytest.approx(weights, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("model", "kib"),
-    [("codegeex4-all-9b", 40), ("iquest-coder-v1-40b-instruct", 320), ("iquest-coder-v1-40b-loop-instruct", 320)],
-)
-def test_cache_of_a_token(model: str, kib: int) -> None:
-    size = MODELS[model].architecture
-    assert size is not None
-    assert size.kv_bytes_per_token == kib * 1024
-
-
-@pytest.mark.parametrize(("gpus", "sequences"), [(2, 1.6), (4, 5.0), (8, 12.0)])
-def test_sequences_of_128k_that_loop_holds(gpus: int, sequences: float) -> None:
-    preset = PRESETS[f"iquest-40b-loop-tp{gpus}-h100"]
-    assert preset.num_gpu_blocks * BLOCK_TOKENS / 131_072 == pytest.approx(sequences, rel=0.03)
-
-
 def test_loop_doubles_the_arithmetic_and_the_reading_but_not_the_cache() -> None:
     dense, loop = DENSE.step_time, LOOP.step_time
     for name in ("weight_read", "per_token", "per_pair", "per_context"):
-        assert getattr(loop, name) == pytest.approx(2 * getattr(dense, name)), name
+        gates = 2e-5 if name == "weight_read" else 1e-9  # which the dense model does not have
+        assert getattr(loop, name) == pytest.approx(2 * getattr(dense, name), rel=gates), name
     assert loop.fixed == dense.fixed
-    assert LOOP.num_gpu_blocks == DENSE.num_gpu_blocks
+    assert LOOP.num_gpu_blocks == pytest.approx(DENSE.num_gpu_blocks, rel=1e-4)
 
 
 def test_a_model_that_does_not_fit_has_no_room() -> None:
@@ -104,7 +73,7 @@ def test_the_readme_has_the_presets_figures(preset: Preset) -> None:
     prefills = " / ".join(f"{time.prefill(length, 8192):.2f}" for length in (2_048, 8_192, 32_768, 131_072))
     decodes = " / ".join(f"{1 / time.decode(length):.0f}" for length in (2_048, 131_072))
     tokens = preset.num_gpu_blocks * BLOCK_TOKENS
-    weights, cached = preset.architecture.weight_bytes / GIB, preset.architecture.kv_bytes_per_token // 1024
+    weights, cached = preset.weight_bytes / GIB, preset.kv_bytes_per_token // 1024
     row = f"| `{preset.name}` | {weights:.1f} GiB | {cached} KiB | {tokens:,} tokens | {prefills} | {decodes} |"
     assert row in README.read_text("utf-8").splitlines()
 

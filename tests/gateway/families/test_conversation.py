@@ -27,7 +27,7 @@ def content(value: Any) -> str:
         ("a\nb", "a\nb"),
         ([], ""),
         (["a", {"type": "text", "text": "b"}], "a\nb"),
-        ([{"type": "text", "text": "a"}, {"type": "text", "text": ""}, {"type": "text", "text": "b"}], "a\n\nb"),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": ""}, {"type": "text", "text": "b"}], "a\nb"),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": None}, {"type": "text", "text": "b"}], "a\nb"),
         ([{"type": "refusal", "refusal": "no"}, {"type": "refusal"}], "no"),
         ([{"type": "thinking", "thinking": "hm"}, {"type": "input_text", "text": "x"}], "hm\nx"),

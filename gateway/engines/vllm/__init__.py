@@ -1,0 +1,1 @@
+"""vLLM as a model server of ours: its command line, and starting it."""
