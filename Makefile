@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-clients test-agents vllm-cpu fuzz lint types contracts check bench lock clean
+.PHONY: help setup demo test test-clients test-agents test-vllm vllm-cpu fuzz lint types contracts check bench lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -69,6 +69,9 @@ $(VLLM)/.ready: $(CPU)/cpu-requirements.txt $(CPU)/name_cpu_build.py
 	@$(VLLM)/bin/python $(CPU)/name_cpu_build.py
 	@touch $@
 	@echo "ready: $(VLLM)/bin/vllm"
+
+test-vllm: setup $(if $(YARDSTICK_VLLM),,$(VLLM)/.ready)   ## what has to be true of real vLLM, on the CPU (installs it; MARK=... selects)
+	@YARDSTICK_VLLM="$${YARDSTICK_VLLM:-$(CURDIR)/$(VLLM)/bin/vllm}" $(BIN)/pytest tests/vllm tests/gateway/engines -m "$(or $(MARK),vllm)"
 
 FUZZ_SECONDS ?= 20
 FUZZ_FOLDER ?= .fuzz

@@ -119,8 +119,8 @@ class PoolSettings(Settings):
     )
     tools: bool | None = Field(
         default=None,
-        description="whether its servers were started with a tool parser; default: whether vLLM brings one for the"
-        " model. `auto` sends requests with tools to a model that calls them",
+        description="whether its servers have a tool parser; default: vLLM servers are asked. `auto` sends requests"
+        " with tools to a model that calls them",
         examples=[True],
     )
     defaults: dict[str, Any] | None = Field(
@@ -192,6 +192,10 @@ class TimeoutSettings(Settings):
     first_byte: Seconds = Field(default=60.0, description="from the request sent to the first byte of its answer")
     first_byte_per_1k_tokens: Annotated[float, Field(ge=0)] = Field(
         default=2.0, description="added to first_byte for every 1,000 prompt tokens: a long prefill takes minutes"
+    )
+    first_byte_per_1k_output_tokens: Annotated[float, Field(ge=0)] = Field(
+        default=60.0,
+        description="and, where the answer is not streamed, for every 1,000 tokens that it may have",
     )
     between_chunks: Seconds = Field(default=120.0, description="silence within an endpoint's answer")
     write_stall: Seconds = Field(default=60.0, description="a client that reads nothing for that long is dropped")

@@ -1,5 +1,5 @@
 """Probes each endpoint: is it well (/health), and what does it serve (/v1/models): its name for the model, and its
-window. Servers may come late."""
+window; and whether it parses tool calls. Servers may come late."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ from gateway.upstream import Endpoint, Upstream
 from gateway.upstream_connection import Broken, Unsent
 
 _NO_SUCH_ROUTE = (404, 405, 501)  # a server without /health is asked for its models only
+
+# vLLM says nowhere whether it has a tool parser, but refuses this for the lack of one before it looks at anything else
+# (0.32: after the model's name, before messages and max_tokens, which are both refused too). Nothing is generated.
+_TOOLS_QUESTION = {
+    "messages": [],
+    "max_tokens": 0,
+    "tools": [{"type": "function", "function": {"name": "yardstick_probe"}}],
+    "tool_choice": "auto",
+}
+_WITHOUT_PARSER = b"--tool-call-parser"
+_PAST_PARSER = (b"empty conversation", b"max_tokens")
 
 Report = Callable[[str], None]
 
@@ -64,6 +75,8 @@ class Discovery:
         self._failed[endpoint] = 0
         endpoint.served_json = msgspec.json.encode(served)
         endpoint.window = window
+        if not endpoint.up and pool.told_of_tools is None and pool.model.chat_template is not None:
+            endpoint.calls_tools = await self._ask_tools(endpoint, served)
         pool.settle_window()
         endpoint.up = True
         shown = f"{window:,} tokens" if window else "unknown"
@@ -81,6 +94,21 @@ class Discovery:
         if status != 200:
             raise Broken(f"GET /v1/models answered {status}")
         return body
+
+    async def _ask_tools(self, endpoint: Endpoint, served: str) -> bool | None:
+        """None if its answer does not tell."""
+        body = msgspec.json.encode({"model": served, **_TOOLS_QUESTION})
+        try:
+            status, answer = await self._upstream.fetch(
+                endpoint, "POST", "/v1/chat/completions", body, seconds=self._probes.timeout
+            )
+        except (Unsent, Broken, TimeoutError):
+            return None
+        if status != 400:
+            return None
+        if _WITHOUT_PARSER in answer:
+            return False
+        return True if any(text in answer for text in _PAST_PARSER) else None
 
     def _note_failure(self, pool: Pool, endpoint: Endpoint, error: Exception) -> None:
         failed = self._failed[endpoint] = self._failed.get(endpoint, 0) + 1

@@ -40,7 +40,7 @@ class Pool:
         self.name = model.name
         self.endpoints = endpoints
         self.tokens = tokens
-        self.calls_tools = model.calls_tools if settings.tools is None else settings.tools
+        self.told_of_tools = settings.tools
         self._turn = 0
         self._ejection = ejection
         self._draw = draw
@@ -61,6 +61,14 @@ class Pool:
         reported = [endpoint.window for endpoint in self.endpoints if endpoint.window is not None]
         self._window = self._configured_window or min([self.model.pool_window, *reported])
         self._facts = None
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether all of its servers parse tool calls: the config's word, else theirs, else what is usual."""
+        if self.told_of_tools is not None:
+            return self.told_of_tools
+        usual = self.model.calls_tools
+        return all(usual if endpoint.calls_tools is None else endpoint.calls_tools for endpoint in self.endpoints)
 
     @property
     def facts(self) -> PoolFacts:

@@ -110,6 +110,10 @@ class Relay:
                 return
             if self.hide_usage and b'"usage"' in data:
                 data = self._without_usage(data)
+            if data.startswith(b":") and not self.outcome.chunks and _only_comments(data):
+                self.outcome.bytes += len(data)  # a sign of life, not the answer's beginning
+                self._exchange.write(data)
+                return
         self._note(data)
         self._exchange.write(data)
 
@@ -161,14 +165,25 @@ class Relay:
                 connection.fail(_timed_out("first_byte_timeout", f"The model server gave no answer within {seconds}."))
         elif self._paused:
             return
+        elif self._streaming and not self.outcome.chunks:
+            # vLLM sends a stream's head at once, and its first chunk after the prefill.
+            if now - self._began > max(self._first_byte_seconds, timeouts.between_chunks):
+                late = f"The model server sent nothing of the answer within {now - self._began:.0f} s."
+                connection.fail(_timed_out("first_byte_timeout", late))
+            else:
+                self._keep_client(now, connection)
         elif now - connection.since > timeouts.between_chunks:
             quiet = f"The model server sent nothing for {timeouts.between_chunks:g} s."
             connection.fail(_timed_out("chunk_timeout", quiet))
-        elif self._streaming and now - max(connection.since, self._spoke) > timeouts.stream_keep_alive:
-            self._spoke = now
-            self._exchange.write(KEEP_ALIVE)
+        elif self._streaming:
+            self._keep_client(now, connection)
 
     # -- details --------------------------------------------------------------------------------------------------
+
+    def _keep_client(self, now: float, connection: UpstreamConnection) -> None:
+        if now - max(connection.since, self._spoke) > self._timeouts.stream_keep_alive:
+            self._spoke = now
+            self._exchange.write(KEEP_ALIVE)
 
     def _whole_frames(self, data: bytes) -> bytes:
         """What ends with a blank line; the rest is held back until its own comes."""
@@ -202,7 +217,7 @@ class Relay:
 
     def _note(self, data: bytes) -> None:
         outcome = self.outcome
-        if not outcome.bytes:
+        if not outcome.chunks:
             outcome.first_byte_at = self._timer()
         outcome.bytes += len(data)
         outcome.chunks += 1
@@ -235,6 +250,10 @@ class Relay:
         )
         self._exchange.keep_alive = False
         self._exchange.finish(b"data: " + told.body() + b"\n\n")
+
+
+def _only_comments(frames: bytes) -> bool:
+    return all(line.startswith(b":") for line in frames.splitlines() if line)
 
 
 def _timed_out(code: str, message: str) -> ApiError:

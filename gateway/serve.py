@@ -85,9 +85,18 @@ class Serve:
     # -- the request on its way up --------------------------------------------------------------------------------
 
     def _relay(self, exchange: Exchange, request: Request, decision: Decision) -> Relay:
+        return Relay(exchange, self._clock, self._timeouts, time.perf_counter, self._patience(request, decision))
+
+    def _patience(self, request: Request, decision: Decision) -> float:
+        """Seconds until the answer has to begin. One that is not streamed begins after its last token."""
         timeouts = self._timeouts
-        patience = timeouts.first_byte + timeouts.first_byte_per_1k_tokens * decision.tokens / 1000
-        return Relay(exchange, self._clock, timeouts, time.perf_counter, patience)
+        seconds = timeouts.first_byte + timeouts.first_byte_per_1k_tokens * decision.tokens / 1000
+        if request.stream:
+            return seconds
+        output = request.output
+        if output is None:  # then the window is the limit
+            output = max(0, self._pools[decision.model].window - decision.tokens)
+        return seconds + timeouts.first_byte_per_1k_output_tokens * output / 1000
 
     async def _begin(
         self, exchange: Exchange, request: Request, relay: Relay, decision: Decision, record: Record

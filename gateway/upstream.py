@@ -22,6 +22,7 @@ class Endpoint:
 
     ``up`` is what the last probe said; its served name and ``window`` came from there or the config. ``load`` is in
     tokens: of all attempts in flight, prompts and what is reserved for their answers. ``ejections``: since the start.
+    ``calls_tools``: whether it has a tool parser, None while that is not known.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Endpoint:
         self.served_json = b""  # the served name as it stands in a body
         self.window: int | None = None
         self.up = False
+        self.calls_tools: bool | None = None
         self.in_flight = 0
         self.load = 0
         self.health = Health()

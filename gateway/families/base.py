@@ -31,8 +31,9 @@ class Model:
     ``special_tokens``: texts that its tokenizer reads as one token each. ``defaults``: request fields for what the
     client left out. ``expansion``: most tokens a UTF-8 byte can become with the family's own tokenizer, for when no
     tokenizer file says so (None: unknown). ``bytes_per_token``: where the estimate starts before anything is learned.
-    ``calls_tools``: whether vLLM brings a tool parser for its format. ``architecture``: None if it is not known here,
-    and then no memory can be planned. ``serving``: what a vLLM server of it is started with.
+    ``calls_tools``: whether servers that do not tell are taken to have a tool parser for its format.
+    ``architecture``: None if it is not known here, and then no memory can be planned. ``serving``: what a vLLM server
+    of it is started with.
     """
 
     name: str

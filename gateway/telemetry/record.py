@@ -115,7 +115,7 @@ class Record:
         recorder.totals.requests[self._route, model, outcome] += 1
         if decision is not None:
             recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
-        if decision is not None and relayed is not None and relayed.bytes:
+        if decision is not None and relayed is not None and relayed.chunks:
             totals = recorder.totals.models[model]
             totals.bytes += relayed.bytes
             totals.first_chunk.observe(relayed.first_byte_at - self._began)
@@ -133,7 +133,7 @@ class Record:
         line.ms = round((ended - self._began) * 1e3, 3)
         if decision is not None:
             line.model, line.tokens, line.counted, line.reason = decision
-        if relayed is not None and relayed.bytes:
+        if relayed is not None and relayed.chunks:
             line.first_chunk_ms = round((relayed.first_byte_at - self._began) * 1e3, 3)
             line.prompt_tokens = relayed.prompt_tokens
             line.output_tokens = relayed.completion_tokens

@@ -60,10 +60,13 @@ def _count_splits(ranks: Ranks) -> int:
     return sum(token[:at] in ranks and token[at:] in ranks for token in ranks for at in range(1, len(token)))
 
 
+_NO_RANK = 1 << 62  # above all ranks, which may have gaps between them
+
+
 def _last_pair(token: bytes, ranks: Ranks) -> Pair | None:
     """The two parts from which merging by rank builds the token, or None if it never does."""
     parts = [token[at : at + 1] for at in range(len(token))]
-    nothing = len(ranks)
+    nothing = _NO_RANK
     joined = [ranks.get(parts[at] + parts[at + 1], nothing) for at in range(len(parts) - 1)]
     while len(parts) > 2:
         lowest = min(joined)

@@ -38,7 +38,6 @@ CHATS: dict[str, dict[str, Any]] = {
     },
     "refusal": {"messages": [user("x"), {"role": "assistant", "content": [text("no", "refusal")]}, user("y")]},
     "thinking": {"messages": [{"role": "assistant", "content": [text("hm", "thinking")]}, user("y")]},
-    "no content": {"messages": [{"role": "user"}, user(None), user("")]},
     "names": {"messages": [{**user("x"), "name": "Ada"}]},
     "developer": {"messages": [{"role": "developer", "content": "Be brief."}, user("x")]},
     "developer behind system": {
@@ -46,7 +45,6 @@ CHATS: dict[str, dict[str, Any]] = {
     },
     "system in the middle": {"messages": [user("x"), {"role": "system", "content": "Now in French."}, user("y")]},
     "a role of its own": {"messages": [{"role": "critic", "content": "x"}]},
-    "no messages": {"messages": []},
     "tools": {"messages": [user("x")], "tools": [TOOL, BARE_TOOL]},
     "tools, none to be called": {"messages": [user("x")], "tools": [TOOL], "tool_choice": "none"},
     "tools, one to be called": {
@@ -63,7 +61,6 @@ CHATS: dict[str, dict[str, Any]] = {
         ],
         "tools": [TOOL],
     },
-    "arguments as an object": {"messages": [user("x"), called({"b": 1, "a": [True, None]})]},
     "arguments that are no JSON": {"messages": [user("x"), called("{not json")]},
     "arguments that are no object": {"messages": [user("x"), called("[1, 2]")]},
     "empty arguments": {"messages": [user("x"), called("")]},
@@ -91,6 +88,12 @@ CHATS: dict[str, dict[str, Any]] = {
     "blanks": {"messages": [user(" " * 1500)]},
     "cut": {"messages": [user("some words " * 400)], "truncate_prompt_tokens": 100},
     "cut to more than there is": {"messages": [user("some words")], "truncate_prompt_tokens": 1000},
+}
+# What vLLM 0.32 refuses.
+REFUSED_CHATS: dict[str, dict[str, Any]] = {
+    "no content": {"messages": [{"role": "user"}, user(None), user("")]},
+    "no messages": {"messages": []},
+    "arguments as an object": {"messages": [user("x"), called({"b": 1, "a": [True, None]})]},
 }
 TEXTS: dict[str, dict[str, Any]] = {
     "text": {"prompt": "def f(x):\n    return x\n"},

@@ -73,7 +73,10 @@ class Wire:
 
 @dataclass
 class FakeServer:
-    """``script`` answers what is not asked of /v1/models or /tokenize; those have answers of their own to change."""
+    """``script`` answers what is not asked of /v1/models or /tokenize; those have answers of their own to change.
+
+    ``tool_parser``: whether it tells to have one (None: it does not tell).
+    """
 
     name: str = MODEL
     window: int | None = 32768
@@ -81,6 +84,7 @@ class FakeServer:
     models: bytes | None = None
     tokenize: Callable[[bytes], Awaitable[bytes]] | None = None
     health: int = 200
+    tool_parser: bool | None = None
     requests: list[Seen] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -141,10 +145,26 @@ class FakeServer:
         elif seen.path.endswith(b"/tokenize"):
             count = json.dumps({"count": len(seen.body) // 4, "max_model_len": self.window, "tokens": None}).encode()
             await seen.wire.send(answer(count if self.tokenize is None else await self.tokenize(seen.body)))
+        elif b'"yardstick_probe"' in seen.body:
+            await seen.wire.send(answer(*_ABOUT_TOOLS[self.tool_parser]))
         else:
             self.requests.append(seen)
             self.arrived.set()
             await (self.script or says(answer(unary())))(seen)
+
+
+def _refusal(message: str) -> bytes:
+    return json.dumps({"error": {"message": message, "type": "BadRequestError", "param": None, "code": 400}}).encode()
+
+
+_ABOUT_TOOLS = {
+    None: (b'{"detail":"Not Found"}', 404),
+    False: (_refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'), 400),
+    True: (
+        _refusal("Cannot apply chat template to an empty conversation. Provide at least one message."),
+        400,
+    ),
+}
 
 
 # -- answers ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -230,6 +230,7 @@ class TestPositions:
     def test_odd_values_are_errors(self, config_file: Path, value: str) -> None:
         assert only(config_file, POOLS + f"port: {value}\n").severity == "error"
 
+    @settings(deadline=None)
     @given(text=st.text(max_size=60) | st.text(alphabet="pools: []{}&*-\n\"'!<", max_size=60))
     def test_no_text_is_a_traceback(self, text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
         path = tmp_path_factory.getbasetemp() / "any.yaml"

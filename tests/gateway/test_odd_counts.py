@@ -163,8 +163,9 @@ messages = st.lists(
         st.builds(
             lambda role, content: {"role": role, "content": content},
             st.sampled_from(["system", "user", "assistant", "tool", "developer", "critic"]),
-            st.one_of(contents, parts, st.none()),
+            st.one_of(contents, parts),
         ),
+        st.just({"role": "assistant", "content": None}),
         st.builds(called, arguments),
     ),
     max_size=6,
@@ -205,7 +206,8 @@ async def test_any_chat_is_counted_as_the_model_server_does_and_bounded(
     found = await counting.ask(post(CHAT, raw))
     if found.status != 200:
         assert found.status == 400
-        assert found.error["code"] == "context_length_exceeded", found.error
+        # The gateway's own, or a refusal of the model server that came through.
+        assert found.json["error"]["code"] in ("context_length_exceeded", 400), found.body
         return
     usage = json.loads(found.body)["usage"]["prompt_tokens"]
     assert found.header(b"x-yardstick-counted") == b"counted"

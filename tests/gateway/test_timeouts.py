@@ -113,9 +113,14 @@ async def test_no_connection_in_time(fakes: StartFake, serving: StartGateway) ->
         one.close()
 
 
+def first_byte(seconds: float) -> dict[str, float]:
+    """That long, whatever the lengths of prompt and answer."""
+    return {"first_byte": seconds, "first_byte_per_1k_tokens": 0, "first_byte_per_1k_output_tokens": 0}
+
+
 async def test_no_first_byte_in_time(fakes: StartFake, serving: StartGateway) -> None:
     fake = await fakes(silence)
-    gateway = await serving([fake, await fakes(silence)], timeouts={"first_byte": 10, "first_byte_per_1k_tokens": 0})
+    gateway = await serving([fake, await fakes(silence)], timeouts=first_byte(10))
     async with gateway.client() as client:
         client.send(post(CHAT, chat()))
         await until(lambda: gateway.in_flight() == 1)
@@ -136,7 +141,7 @@ async def _any_arrived(gateway: RunningGateway) -> None:
 
 async def test_a_longer_prompt_is_given_more_time(fakes: StartFake, serving: StartGateway) -> None:
     fake = await fakes(silence)
-    gateway = await serving([fake], timeouts={"first_byte": 10, "first_byte_per_1k_tokens": 10})
+    gateway = await serving([fake], timeouts={**first_byte(10), "first_byte_per_1k_tokens": 10})
     async with gateway.client() as client:
         client.send(post(CHAT, chat("codegeex4-all-9b", "x" * 3000)))
         await fake.arrived.wait()
@@ -144,6 +149,42 @@ async def test_a_longer_prompt_is_given_more_time(fakes: StartFake, serving: Sta
         assert gateway.in_flight() == 1
         gateway.pass_time(50)
         assert (await client.answer()).error["code"] == "first_byte_timeout"
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [({"max_tokens": 500}, 40), ({}, 10 + 60 * 32.768)])
+async def test_an_answer_that_is_not_streamed_is_given_the_time_of_its_tokens(
+    limit: dict[str, int], seconds: float, fakes: StartFake, serving: StartGateway
+) -> None:
+    """It comes at once, after its last token; without a limit of its own the window is one."""
+    fake = await fakes(silence)
+    gateway = await serving([fake], timeouts={"first_byte": 10, "first_byte_per_1k_tokens": 0, "total": 10_000})
+    async with gateway.client() as client:
+        client.send(post(CHAT, chat("codegeex4-all-9b", **limit)))
+        await fake.arrived.wait()
+        gateway.pass_time(seconds - 10)
+        assert gateway.in_flight() == 1
+        gateway.pass_time(seconds + 1)
+        assert (await client.answer()).error["code"] == "first_byte_timeout"
+
+
+async def test_a_stream_whose_head_has_come_is_given_the_time_of_its_prefill(
+    fakes: StartFake, serving: StartGateway
+) -> None:
+    """vLLM sends the head at once and the first chunk after the prefill; comments in between are no chunk."""
+    fake = await fakes(says(chunked_head(), chunk(b": here\n\n")))
+    timeouts = {"first_byte": 10, "first_byte_per_1k_tokens": 10, "between_chunks": 5, "stream_keep_alive": 1000}
+    gateway = await serving([fake], timeouts=timeouts)
+    async with gateway.client() as client:
+        client.send(post(CHAT, chat("codegeex4-all-9b", "x" * 3000, stream=True)))
+        await client.head()
+        assert await client.frame() == b": here\n\n"
+        gateway.pass_time(30)  # 3,000 bytes are at most as many tokens: 10 s and 3 x 10 s
+        assert gateway.in_flight() == 1
+        gateway.pass_time(50)
+        assert json.loads((await client.frame())[6:])["error"]["code"] == "first_byte_timeout"
+    await gateway.quiet()
+    line = await last_line(gateway)
+    assert (line["code"], line.get("first_chunk_ms")) == ("first_byte_timeout", None)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -295,6 +336,6 @@ async def test_other_answers_get_no_comments(fakes: StartFake, serving: StartGat
 
 async def test_the_gateways_own_tick_ends_what_waits(fakes: StartFake, serving: StartGateway) -> None:
     fake = await fakes(silence)
-    gateway = await serving([fake], timeouts={"first_byte": 0.01, "first_byte_per_1k_tokens": 0})
+    gateway = await serving([fake], timeouts=first_byte(0.01))
     found = await gateway.ask(post(CHAT, chat()))
     assert found.error["code"] == "first_byte_timeout"

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.fakes.completions import CHAT, COMPLETIONS
-from tests.fakes.odd_prompts import CHATS, TEXTS, WORDS, called, text
+from tests.fakes.odd_prompts import CHATS, REFUSED_CHATS, TEXTS, WORDS, called, text
 
 _ROLES = ("system", "user", "user", "assistant", "tool", "developer", "critic")
 _MORE = ("fn main() {}\n", "\t", "    ", "naïve", "λ", "的", "🏳️‍🌈", "\r\n", "0x1F", "__init__", ";;;", "<|", "|>")
@@ -29,6 +29,7 @@ def varied_requests(seed: int) -> list[Asked]:
     """All but the lists of prompts. What names the model is left to who sends them."""
     random = Random(seed)
     made = [Asked("chat", name, CHAT, body) for name, body in CHATS.items()]
+    made += [Asked("refused chat", name, CHAT, body) for name, body in REFUSED_CHATS.items()]
     made += [Asked("text", name, COMPLETIONS, body) for name, body in TEXTS.items()]
     made += [Asked("drawn chat", str(number), CHAT, _chat(random)) for number in range(130)]
     made += [Asked("long chat", str(number), CHAT, {"messages": [_long(random)]}) for number in range(4)]

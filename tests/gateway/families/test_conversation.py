@@ -65,6 +65,14 @@ def test_arguments_become_an_object(given: Any, arguments: Any) -> None:
     assert message["tool_calls"] == [{**call, "function": {"name": "f", "arguments": arguments}}]
 
 
+def test_the_systems_billing_line_is_dropped() -> None:
+    line = "x-anthropic-billing-header: a=1"
+    for given in (f"{line}\nBe brief.", [f"{line}\nBe brief."], [{"type": "text", "text": line}, "Be brief."]):
+        assert flat({"role": "system", "content": given})[0]["content"] == "Be brief."
+    assert flat({"role": "developer", "content": line})[0]["content"] == line
+    assert content(f"{line}\nx") == f"{line}\nx"
+
+
 def test_only_assistants_call() -> None:
     assert "tool_calls" not in flat({"role": "user", "content": "x", "tool_calls": [{"function": {"name": "f"}}]})[0]
     assert "tool_calls" not in flat({"role": "assistant", "content": "x", "tool_calls": []})[0]

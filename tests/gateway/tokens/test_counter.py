@@ -115,6 +115,11 @@ def test_a_list_without_a_needed_merge_proves_nothing():
     assert equal_ranks(ranks, [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")], whole_words_first=False) is None
 
 
+def test_ranks_may_have_gaps():
+    ranks = {b"a": 0, b"b": 1, b"c": 2, b"ab": 5, b"abc": 9}
+    assert equal_ranks(ranks, [(b"a", b"b"), (b"ab", b"c")], whole_words_first=False) == ranks
+
+
 def test_a_token_that_merging_never_builds_is_not_looked_up():
     ranks = {b"a": 0, b"b": 1, b"c": 2, b"abc": 3}
     assert equal_ranks(ranks, [], whole_words_first=False) == {b"a": 0, b"b": 1, b"c": 2}
