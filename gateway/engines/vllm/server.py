@@ -142,22 +142,32 @@ class Server:
     async def _start_and_watch(self, process: VllmProcess, start: Start) -> str | None:
         """None if it ended by itself, else why it was given up."""
         began = self._around.now()
-        while True:
-            if await self._ends_within(process, self._patience.poll):
-                return None
-            if await self._door.is_healthy(self._patience.answer) and not process.has_ended:
-                break
-            if self._around.now() - began > self._patience.start:
-                return (
-                    f"vLLM did not answer within {self._patience.start:g} s and was killed (last seen: {start.stage})."
-                    " If it needs longer, --start-timeout gives it more"
-                )
+        while not await self._ends_within(process, self._patience.poll):
+            try:
+                window = await self._ask(process)
+            except Broken as error:
+                return f"another server answers on {address(self.launch)}: {error}"
+            except (Unsent, TimeoutError):
+                if self._around.now() - began > self._patience.start:
+                    return (
+                        f"vLLM did not answer within {self._patience.start:g} s and was killed (last seen:"
+                        f" {start.stage}). If it needs longer, --start-timeout gives it more"
+                    )
+            else:
+                self._note_ready(start, window, self._around.now() - began)
+                return await self._watch(process)
+        return None
+
+    async def _ask(self, process: VllmProcess) -> int | None:
+        """The window, once it is ready. Raises Unsent or TimeoutError before, Broken if it is another server."""
+        if not await self._door.is_healthy(self._patience.answer):
+            raise Unsent("not ready yet")
         try:
-            window = await self._door.window(self._patience.answer)
-        except (Broken, Unsent, TimeoutError) as error:
-            return f"what answers on {address(self.launch)} is not it: {error or 'GET /v1/models was not answered'}"
-        self._note_ready(start, window, self._around.now() - began)
-        return await self._watch(process)
+            return await self._door.window(self._patience.answer)
+        except Broken:
+            if process.has_ended:  # while it was asked
+                raise Unsent("it has ended") from None
+            raise
 
     async def _watch(self, process: VllmProcess) -> str | None:
         failed = 0

@@ -1,0 +1,463 @@
+"""Starting and supervising: against a `vllm` command that serves no model, with a clock of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.engines.vllm.command import API_KEY, Launch
+from gateway.engines.vllm.output import LONGEST_LINE, Lines, Start
+from gateway.engines.vllm.server import Patience
+from gateway.engines.vllm.supervise import Supervisor
+from tests.fakes.client import DEADLINE, Client, get
+from tests.fakes.process import ServeProcess
+
+MODEL = "codegeex4-all-9b"
+PATIENCE = Patience(restarts=2, start=1e9, health_failures=10**6)  # its clock runs ahead of the processes
+COMMAND = Path(__file__).parents[3] / "fakes" / "vllm_command.py"
+
+
+class FastClock:
+    """Time passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+class Transcript:
+    """A screen that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: list[tuple[str | None, int | None]] = []
+        self._news = asyncio.Event()
+
+    def say(self, line: str) -> None:
+        self.lines += line.splitlines()
+        self._news.set()
+
+    def show_stage(self, server: str, stage: str | None, percent: int | None = None) -> None:
+        self.stages.append((stage, percent))
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    async def says(self, text: str, times: int = 1) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while sum(text in line for line in self.lines) < times:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{text!r} was not said {times} times, only:\n{self.text}") from None
+
+
+class Supervised:
+    def __init__(self, supervisor: Supervisor, screen: Transcript, clock: FastClock) -> None:
+        self.supervisor = supervisor
+        self.screen = screen
+        self.clock = clock
+        self.events: list[Any] = []
+        self.task: asyncio.Task[int]
+
+    async def code(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            return await self.task
+
+    async def end(self) -> int:
+        self.supervisor.ask_to_end()
+        return await self.code()
+
+
+@pytest.fixture
+def vllm(tmp_path: Path) -> Path:
+    command = tmp_path / "bin" / "vllm"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {COMMAND} "$@"\n')
+    command.chmod(0o755)
+    return command
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def launch_of(tmp_path: Path, *more: str, **orders: Any) -> Launch:
+    port = free_port()
+    orders = {"starts": str(tmp_path / "starts"), **orders}
+    return Launch(
+        model=MODEL,
+        arguments=(
+            *("serve", "w/w", "--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)),
+            *more,
+        ),
+        environment={"FAKE_VLLM": json.dumps(orders)},
+        files={},
+        host="127.0.0.1",
+        port=port,
+        gpus=1,
+        tiny=True,
+    )
+
+
+def starts(tmp_path: Path) -> list[list[int]]:
+    """Process ids, for each start."""
+    return [[int(pid) for pid in line.split()] for line in (tmp_path / "starts").read_text().splitlines()]
+
+
+async def none_alive(pids: Sequence[int]) -> None:
+    """Killed processes go to whoever reaps them: a zombie counts as gone."""
+    async with asyncio.timeout(DEADLINE):
+        while any(_alive(pid) for pid in pids):  # noqa: ASYNC110 - they are nobody's children here
+            await asyncio.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+@contextlib.asynccontextmanager
+async def supervised(vllm: Path, *launches: Launch, patience: Patience = PATIENCE) -> AsyncIterator[Supervised]:
+    screen, clock = Transcript(), FastClock()
+    events: list[Any] = []
+    supervisor = Supervisor(launches, vllm, screen, patience, "A_KEY", events.append, sleep=clock.sleep, now=clock.now)
+    found = Supervised(supervisor, screen, clock)
+    found.events = events
+    async with asyncio.TaskGroup() as group:
+        found.task = group.create_task(supervisor.run())
+        try:
+            yield found
+        finally:
+            supervisor.ask_to_end()
+            supervisor.ask_to_end()
+
+
+class TestStart:
+    async def test_ready_and_ended_as_asked(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path, prints=["GPU KV cache size: 8,192 tokens, Maximum"])
+        async with supervised(vllm, launch) as run:
+            await run.screen.says("is ready on")
+            await run.screen.says(f"yardstick serve --endpoint {MODEL}=http://127.0.0.1:{launch.port},key-env=A_KEY")
+            assert await run.end() == 0
+        (ready,) = [line for line in run.screen.lines if "is ready" in line]
+        assert f"http://127.0.0.1:{launch.port} after" in ready
+        assert ready.endswith("window 4,096 tokens, KV cache 8,192 tokens")
+        assert [event["event"] for event in run.events] == ["ready", "ended"]
+        assert run.screen.lines[-1] == "complete"  # it ended by itself
+        await none_alive(starts(tmp_path)[0])
+
+    async def test_its_files_are_written_and_its_key_is_sent(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path)
+        template = tmp_path / "new" / "template.jinja"
+        launch = replace(launch, files={template: "{{ é }}"}, environment={**launch.environment, API_KEY: "a-secret"})
+        async with supervised(vllm, launch) as run:
+            await run.screen.says("is ready on")
+            assert template.read_text("utf-8") == "{{ é }}"
+            assert await run.end() == 0
+        assert "a-secret" not in run.screen.text
+
+    async def test_a_file_that_cannot_be_written(self, vllm: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        launch = replace(launch_of(tmp_path), files={tmp_path / "file" / "template": ""})
+        async with supervised(vllm, launch) as run:
+            assert await run.code() == 4
+        assert f"Error: {MODEL}: {tmp_path / 'file'}" in run.screen.text
+
+    async def test_each_line_is_passed_on_with_the_name_of_its_server(self, vllm: Path, tmp_path: Path) -> None:
+        launches = [launch_of(tmp_path, prints=[f"from {number}"]) for number in range(2)]
+        async with supervised(vllm, *launches) as run:
+            await run.screen.says("the gateway in front")
+            assert await run.end() == 0
+        for number, launch in enumerate(launches):
+            assert f"[{MODEL}:{launch.port}] from {number}" in run.screen.lines
+        (command,) = [line for line in run.screen.lines if "yardstick serve" in line]
+        assert command.count("--endpoint") == 2
+
+    async def test_another_server_on_its_port(self, vllm: Path, tmp_path: Path) -> None:
+        async with supervised(vllm, launch_of(tmp_path, names="another")) as run:
+            assert await run.code() == 4
+        assert f"GET /v1/models does not name {MODEL}" in run.screen.text
+
+    async def test_too_slow(self, vllm: Path, tmp_path: Path) -> None:
+        patience = replace(PATIENCE, start=20.0, poll=1.0)
+        async with supervised(vllm, launch_of(tmp_path, hangs=True), patience=patience) as run:
+            assert await run.code() == 4
+        assert "did not answer within 20 s and was killed (last seen: starting)" in run.screen.text
+        assert "--start-timeout" in run.screen.text
+
+    async def test_one_that_dies_ends_the_others(self, vllm: Path, tmp_path: Path) -> None:
+        well, ill = launch_of(tmp_path), launch_of(tmp_path, exits=7)
+        async with supervised(vllm, well, ill) as run:
+            assert await run.code() == 4
+        assert f"Error: {MODEL}:{ill.port}: vLLM ended with exit code 7 before it was ready." in run.screen.lines
+        await none_alive([pid for pids in starts(tmp_path) for pid in pids])
+
+    async def test_asked_to_end_while_it_starts(self, vllm: Path, tmp_path: Path) -> None:
+        async with supervised(vllm, launch_of(tmp_path, prints=["up"], hangs=True)) as run:
+            await run.screen.says("up")
+            assert await run.end() == 0
+
+
+LAST_WORDS = [
+    ("RuntimeError: Failed to infer device type, please set", "make vllm-cpu"),
+    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "yardstick engine plan"),
+    (
+        "ValueError: To serve at least one request with the model's max seq len (131072), (0.06 GiB KV cache is needed,"
+        " which is larger than the available KV cache memory (0.01 GiB). Based on the available memory, the estimated"
+        " maximum model length is 8192. Try increasing",
+        "--window 8192 would fit",
+    ),
+    ("ValueError: No available memory for the cache blocks. Try increasing", "more GPUs"),
+    (
+        "ValueError: Free memory on device cuda:0 (3.1/79.2 GiB) on startup is less than desired GPU memory",
+        "3.1/79.2 GiB free",
+    ),
+    ("OSError: [Errno 98] Address already in use", "--port"),
+    ("OSError: You are trying to access a gated repo.", "HF_TOKEN"),
+    ("OSError: We couldn't connect to 'https://hub.example' to load the files", "HTTPS_PROXY"),
+    ("x.LocalEntryNotFoundError: Cannot find an appropriate snapshot and outgoing traffic has been disabled", "unset"),
+    ("x.errors.HFValidationError: Repo id must be in the form 'repo_name'", "no such weights"),
+    ("ValueError: Model architectures ['NewOne'] are not supported for now. Supported architectures", "vLLM 0.32"),
+    ("ModuleNotFoundError: No module named 'tiktoken'", "(tiktoken)"),
+    ("vllm: error: unrecognized arguments: --no-such-flag", "--dry-run"),
+    ("OSError: [Errno 28] No space left on device", "HF_HOME"),
+]
+
+
+class TestDeathDuringStart:
+    @pytest.mark.parametrize(("line", "advice"), LAST_WORDS)
+    async def test_what_vllm_says_and_what_to_do(self, line: str, advice: str, vllm: Path, tmp_path: Path) -> None:
+        echo = "RuntimeError: Engine core initialization failed. See root cause above."
+        async with supervised(vllm, launch_of(tmp_path, prints=["before", line, echo], exits=1)) as run:
+            assert await run.code() == 4
+        said = run.screen.lines[run.screen.lines.index("Its last words:") :]
+        assert said[1] == f"  {line}"
+        assert said[2].startswith("What to do: ")
+        assert advice in said[2]
+        assert len(starts(tmp_path)) == 1  # no restart
+
+    async def test_of_unknown_cause(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path, prints=["one", "two"], exits=9)
+        async with supervised(vllm, replace(launch, environment={**launch.environment, API_KEY: "a-secret"})) as run:
+            assert await run.code() == 4
+        assert run.screen.lines[-3:-1] == ["  one", "  two"]
+        assert f"{vllm} serve w/w" in run.screen.lines[-1]
+        assert "a-secret" not in run.screen.text
+
+    async def test_killed(self, vllm: Path, tmp_path: Path) -> None:
+        async with supervised(vllm, launch_of(tmp_path, prints=["up"], hangs=True)) as run:
+            await run.screen.says("up")
+            os.kill(starts(tmp_path)[0][0], signal.SIGKILL)
+            assert await run.code() == 4
+        assert "was ended by SIGKILL" in run.screen.text
+
+    async def test_a_command_that_cannot_be_run(self, tmp_path: Path) -> None:
+        async with supervised(tmp_path / "none", launch_of(tmp_path)) as run:
+            assert await run.code() == 4
+        assert "cannot be run: No such file" in run.screen.text
+
+
+class TestCrash:
+    async def test_it_is_restarted_and_the_others_go_on(self, vllm: Path, tmp_path: Path) -> None:
+        crashing = launch_of(tmp_path, ends_after=2, faults=1, starts=str(tmp_path / "crashing"))
+        async with supervised(vllm, crashing, launch_of(tmp_path)) as run:
+            await run.screen.says("the gateway in front")  # both have answered
+            await run.screen.says(f"{MODEL} is ready on http://127.0.0.1:{crashing.port}", times=2)
+            assert len(starts(tmp_path)) == 1
+            assert await run.end() == 0
+        assert f"{MODEL}:{crashing.port}: vLLM ended with exit code 3" in run.screen.lines
+        assert [event["event"] for event in run.events].count("crashed") == 1
+
+    async def test_ever_longer_pauses_and_then_an_end(self, vllm: Path, tmp_path: Path) -> None:
+        patience = replace(PATIENCE, restarts=4, longest_pause=3.5, settled=1e9, poll=0.125)
+        async with supervised(vllm, launch_of(tmp_path, ends_after=2), patience=patience) as run:
+            assert await run.code() == 5
+        assert [pause for pause in run.clock.slept if pause not in (patience.poll, patience.period)] == [1, 2, 3.5, 3.5]
+        assert "Not restarted again: 5 crashes in a row (--max-restarts)" in run.screen.text
+        assert len(starts(tmp_path)) == 5
+
+    async def test_a_time_of_health_begins_anew(self, vllm: Path, tmp_path: Path) -> None:
+        patience = replace(PATIENCE, restarts=1, settled=0.0)
+        async with supervised(vllm, launch_of(tmp_path, ends_after=2, faults=3), patience=patience) as run:
+            await run.screen.says("restart 1 of 1", times=3)
+            await run.screen.says("is ready", times=4)
+            assert await run.end() == 0
+
+    async def test_one_that_dies_in_its_restart_tells_why(self, vllm: Path, tmp_path: Path) -> None:
+        later = {"prints": ["OSError: [Errno 98] Address already in use"], "exits": 1}
+        async with supervised(vllm, launch_of(tmp_path, ends_after=2, later=later)) as run:
+            assert await run.code() == 5
+        assert f"{MODEL}: vLLM ended with exit code 1 before it was ready." in run.screen.lines
+        assert "its port is taken" in run.screen.text
+
+    async def test_what_it_left_behind_is_ended(self, vllm: Path, tmp_path: Path) -> None:
+        async with supervised(vllm, launch_of(tmp_path, children=True)) as run:
+            await run.screen.says("is ready")
+            os.kill(starts(tmp_path)[0][0], signal.SIGKILL)
+            await run.screen.says("restart 1 of 2")
+            await none_alive(starts(tmp_path)[0])
+            assert await run.end() == 0
+        await none_alive([pid for pids in starts(tmp_path) for pid in pids])
+
+    async def test_one_that_stops_answering_is_restarted(self, vllm: Path, tmp_path: Path) -> None:
+        patience = replace(PATIENCE, answer=0.05, health_failures=12)
+        async with supervised(vllm, launch_of(tmp_path), patience=patience) as run:
+            await run.screen.says("is ready")
+            os.kill(starts(tmp_path)[0][0], signal.SIGSTOP)
+            await run.screen.says("did not answer /health 12 times in a row and was killed")
+            await run.screen.says("is ready", times=2)
+            assert await run.end() == 0
+
+
+class TestEnd:
+    async def test_answers_under_way_are_waited_for(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path, "--shutdown-timeout", "600", drains=True)
+        async with supervised(vllm, launch) as run:
+            await run.screen.says("is ready")
+            run.supervisor.ask_to_end()
+            await run.screen.says("draining")
+            assert not run.task.done()
+            async with Client(launch.port) as client:
+                assert (await client.ask(get("/release"))).status == 200
+            assert await run.code() == 0
+        assert run.screen.lines[-1] == "complete"
+
+    async def test_the_second_signal_ends_at_once(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path, "--shutdown-timeout", "600", drains=True, children=True)
+        async with supervised(vllm, launch) as run:
+            await run.screen.says("is ready")
+            run.supervisor.ask_to_end()
+            await run.screen.says("draining")
+            assert await run.end() == 1
+        await none_alive(starts(tmp_path)[0])
+
+    async def test_one_that_does_not_end_is_killed(self, vllm: Path, tmp_path: Path) -> None:
+        launch = launch_of(tmp_path, "--shutdown-timeout=0", outlives=True, children=True)
+        async with supervised(vllm, launch, patience=replace(PATIENCE, margin=0.0)) as run:
+            await run.screen.says("is ready")
+            assert await run.end() == 1
+        assert "did not end in its time and was killed" in run.screen.text
+        await none_alive(starts(tmp_path)[0])
+
+
+class TestProcess:
+    """The command itself, whose signals and exit codes an init system sees."""
+
+    @contextlib.asynccontextmanager
+    async def engine(self, vllm: Path, tmp_path: Path, *more: str, **orders: Any) -> AsyncIterator[ServeProcess]:
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        (tmp_path / "weights" / "config.json").touch()
+        nvidia_smi = vllm.with_name("nvidia-smi")
+        nvidia_smi.write_text("#!/bin/sh\necho 0, H100, 81559, 81000\n")
+        nvidia_smi.chmod(0o755)
+        orders = {"starts": str(tmp_path / "starts"), **orders}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "engine", "vllm", "--model", MODEL, "--port", str(free_port())),
+            *("--vllm", str(vllm), "--weights", str(tmp_path / "weights"), "--files", str(tmp_path / "files"), *more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **os.environ,
+                "FAKE_VLLM": json.dumps(orders),
+                "PATH": f"{nvidia_smi.parent}:{os.environ['PATH']}",
+            },
+            start_new_session=True,
+        )
+        found = ServeProcess(process)
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(found.read_lines())
+            try:
+                yield found
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+                await reading
+
+    async def test_sigterm(self, vllm: Path, tmp_path: Path) -> None:
+        async with self.engine(vllm, tmp_path, "--json") as engine:
+            await engine.says("is ready on")
+            engine.signal(signal.SIGTERM)
+            assert await engine.ended() == 0
+            stdout = engine._process.stdout
+            assert stdout is not None
+            events = [json.loads(line) for line in (await stdout.read()).splitlines()]
+        assert [event["event"] for event in events] == ["ready", "ended"]
+        assert any("complete" in line for line in engine.said)
+
+    async def test_sigkill_leaves_no_orphan(self, vllm: Path, tmp_path: Path) -> None:
+        async with self.engine(vllm, tmp_path, children=True) as engine:
+            await engine.says("is ready on")
+            engine.signal(signal.SIGKILL)
+            await none_alive(starts(tmp_path)[0])
+
+    async def test_a_failed_start(self, vllm: Path, tmp_path: Path) -> None:
+        async with self.engine(vllm, tmp_path, prints=["ValueError: no"], exits=1) as engine:
+            assert await engine.ended() == 4
+        assert any(line.startswith(f"Error: {MODEL}: vLLM ended with exit code 1") for line in engine.said)
+
+
+class TestOutput:
+    def test_lines_are_cut_where_they_end_wherever_the_pieces_are(self) -> None:
+        data = "eins\nzwei ü\r\n 10%\r 20%\r\n\nlast".encode()
+        whole = [("eins", True), ("zwei ü", True), (" 10%", False), (" 20%", True), ("last", True)]
+        for size in (3, 5, 100):
+            lines = Lines()
+            found = [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])]
+            assert [text for text, _ in [*found, *lines.end()]] == [text for text, _ in whole]
+
+    def test_a_line_without_an_end_is_held_in_bounds(self) -> None:
+        lines = Lines()
+        found = [text for _ in range(64) for text, _ in lines.feed(b"x" * 4096)]
+        assert {len(text) for text in found} == {LONGEST_LINE}
+        assert sum(map(len, found)) == 64 * 4096
+
+    def test_what_would_steer_a_terminal_is_taken_out(self) -> None:
+        assert next(Lines().feed(b"a\x1b[2Jb\tc\n"))[0] == "a?[2Jb\tc"
+
+    def test_stages(self) -> None:
+        start = Start()
+        seen = []
+        for line in (
+            "(EngineCore pid=1) INFO [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config:",
+            "Loading safetensors checkpoint shards:  40% Completed | 2/5 [00:01<00:02]",
+            "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  10%|#  | 5/51",
+            "(EngineCore pid=1) INFO [kv_cache_utils.py:2327] GPU KV cache size: 257,615 tokens, Maximum concurrency",
+        ):
+            start.take(line, stays=True)
+            seen.append((start.stage, start.percent))
+        assert seen == [
+            ("starting the engine", None),
+            ("loading the weights", 40),
+            ("capturing graphs", 10),
+            ("capturing graphs", 10),
+        ]
+        assert start.kv_cache_tokens == 257_615
