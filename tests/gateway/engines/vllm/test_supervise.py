@@ -2,162 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.engines.vllm.command import API_KEY, Launch
-from gateway.engines.vllm.output import LONGEST_LINE, Lines, Start
-from gateway.engines.vllm.server import Patience
-from gateway.engines.vllm.supervise import Supervisor
-from tests.fakes.client import DEADLINE, Client, get
-from tests.fakes.process import ServeProcess
-
-MODEL = "codegeex4-all-9b"
-PATIENCE = Patience(restarts=2, start=1e9, health_failures=10**6)  # its clock runs ahead of the processes
-COMMAND = Path(__file__).parents[3] / "fakes" / "vllm_command.py"
-
-
-class FastClock:
-    """Time passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-
-class Transcript:
-    """A screen that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.stages: list[tuple[str | None, int | None]] = []
-        self._news = asyncio.Event()
-
-    def say(self, line: str) -> None:
-        self.lines += line.splitlines()
-        self._news.set()
-
-    def show_stage(self, server: str, stage: str | None, percent: int | None = None) -> None:
-        self.stages.append((stage, percent))
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    async def says(self, text: str, times: int = 1) -> None:
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while sum(text in line for line in self.lines) < times:
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{text!r} was not said {times} times, only:\n{self.text}") from None
-
-
-class Supervised:
-    def __init__(self, supervisor: Supervisor, screen: Transcript, clock: FastClock) -> None:
-        self.supervisor = supervisor
-        self.screen = screen
-        self.clock = clock
-        self.events: list[Any] = []
-        self.task: asyncio.Task[int]
-
-    async def code(self) -> int:
-        async with asyncio.timeout(DEADLINE):
-            return await self.task
-
-    async def end(self) -> int:
-        self.supervisor.ask_to_end()
-        return await self.code()
+from gateway.engines.vllm.command import API_KEY
+from tests.fakes.client import Client, get
+from tests.fakes.supervised import (
+    MODEL,
+    PATIENCE,
+    fake_vllm,
+    launch_of,
+    none_alive,
+    starts,
+    supervised,
+)
 
 
 @pytest.fixture
 def vllm(tmp_path: Path) -> Path:
-    command = tmp_path / "bin" / "vllm"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {COMMAND} "$@"\n')
-    command.chmod(0o755)
-    return command
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def launch_of(tmp_path: Path, *more: str, **orders: Any) -> Launch:
-    port = free_port()
-    orders = {"starts": str(tmp_path / "starts"), **orders}
-    return Launch(
-        model=MODEL,
-        arguments=(
-            *("serve", "w/w", "--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)),
-            *more,
-        ),
-        environment={"FAKE_VLLM": json.dumps(orders)},
-        files={},
-        host="127.0.0.1",
-        port=port,
-        gpus=1,
-        tiny=True,
-    )
-
-
-def starts(tmp_path: Path) -> list[list[int]]:
-    """Process ids, for each start."""
-    return [[int(pid) for pid in line.split()] for line in (tmp_path / "starts").read_text().splitlines()]
-
-
-async def none_alive(pids: Sequence[int]) -> None:
-    """Killed processes go to whoever reaps them: a zombie counts as gone."""
-    async with asyncio.timeout(DEADLINE):
-        while any(_alive(pid) for pid in pids):  # noqa: ASYNC110 - they are nobody's children here
-            await asyncio.sleep(0.01)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-@contextlib.asynccontextmanager
-async def supervised(vllm: Path, *launches: Launch, patience: Patience = PATIENCE) -> AsyncIterator[Supervised]:
-    screen, clock = Transcript(), FastClock()
-    events: list[Any] = []
-    supervisor = Supervisor(launches, vllm, screen, patience, "A_KEY", events.append, sleep=clock.sleep, now=clock.now)
-    found = Supervised(supervisor, screen, clock)
-    found.events = events
-    async with asyncio.TaskGroup() as group:
-        found.task = group.create_task(supervisor.run())
-        try:
-            yield found
-        finally:
-            supervisor.ask_to_end()
-            supervisor.ask_to_end()
+    return fake_vllm(tmp_path)
 
 
 class TestStart:
@@ -366,98 +233,3 @@ class TestEnd:
             assert await run.end() == 1
         assert "did not end in its time and was killed" in run.screen.text
         await none_alive(starts(tmp_path)[0])
-
-
-class TestProcess:
-    """The command itself, whose signals and exit codes an init system sees."""
-
-    @contextlib.asynccontextmanager
-    async def engine(self, vllm: Path, tmp_path: Path, *more: str, **orders: Any) -> AsyncIterator[ServeProcess]:
-        (tmp_path / "weights").mkdir(exist_ok=True)
-        (tmp_path / "weights" / "config.json").touch()
-        nvidia_smi = vllm.with_name("nvidia-smi")
-        nvidia_smi.write_text("#!/bin/sh\necho 0, H100, 81559, 81000\n")
-        nvidia_smi.chmod(0o755)
-        orders = {"starts": str(tmp_path / "starts"), **orders}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "engine", "vllm", "--model", MODEL, "--port", str(free_port())),
-            *("--vllm", str(vllm), "--weights", str(tmp_path / "weights"), "--files", str(tmp_path / "files"), *more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "FAKE_VLLM": json.dumps(orders),
-                "PATH": f"{nvidia_smi.parent}:{os.environ['PATH']}",
-            },
-            start_new_session=True,
-        )
-        found = ServeProcess(process)
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(found.read_lines())
-            try:
-                yield found
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-                await reading
-
-    async def test_sigterm(self, vllm: Path, tmp_path: Path) -> None:
-        async with self.engine(vllm, tmp_path, "--json") as engine:
-            await engine.says("is ready on")
-            engine.signal(signal.SIGTERM)
-            assert await engine.ended() == 0
-            stdout = engine._process.stdout
-            assert stdout is not None
-            events = [json.loads(line) for line in (await stdout.read()).splitlines()]
-        assert [event["event"] for event in events] == ["ready", "ended"]
-        assert any("complete" in line for line in engine.said)
-
-    async def test_sigkill_leaves_no_orphan(self, vllm: Path, tmp_path: Path) -> None:
-        async with self.engine(vllm, tmp_path, children=True) as engine:
-            await engine.says("is ready on")
-            engine.signal(signal.SIGKILL)
-            await none_alive(starts(tmp_path)[0])
-
-    async def test_a_failed_start(self, vllm: Path, tmp_path: Path) -> None:
-        async with self.engine(vllm, tmp_path, prints=["ValueError: no"], exits=1) as engine:
-            assert await engine.ended() == 4
-        assert any(line.startswith(f"Error: {MODEL}: vLLM ended with exit code 1") for line in engine.said)
-
-
-class TestOutput:
-    def test_lines_are_cut_where_they_end_wherever_the_pieces_are(self) -> None:
-        data = "eins\nzwei ü\r\n 10%\r 20%\r\n\nlast".encode()
-        whole = [("eins", True), ("zwei ü", True), (" 10%", False), (" 20%", True), ("last", True)]
-        for size in (3, 5, 100):
-            lines = Lines()
-            found = [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])]
-            assert [text for text, _ in [*found, *lines.end()]] == [text for text, _ in whole]
-
-    def test_a_line_without_an_end_is_held_in_bounds(self) -> None:
-        lines = Lines()
-        found = [text for _ in range(64) for text, _ in lines.feed(b"x" * 4096)]
-        assert {len(text) for text in found} == {LONGEST_LINE}
-        assert sum(map(len, found)) == 64 * 4096
-
-    def test_what_would_steer_a_terminal_is_taken_out(self) -> None:
-        assert next(Lines().feed(b"a\x1b[2Jb\tc\n"))[0] == "a?[2Jb\tc"
-
-    def test_stages(self) -> None:
-        start = Start()
-        seen = []
-        for line in (
-            "(EngineCore pid=1) INFO [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config:",
-            "Loading safetensors checkpoint shards:  40% Completed | 2/5 [00:01<00:02]",
-            "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  10%|#  | 5/51",
-            "(EngineCore pid=1) INFO [kv_cache_utils.py:2327] GPU KV cache size: 257,615 tokens, Maximum concurrency",
-        ):
-            start.take(line, stays=True)
-            seen.append((start.stage, start.percent))
-        assert seen == [
-            ("starting the engine", None),
-            ("loading the weights", 40),
-            ("capturing graphs", 10),
-            ("capturing graphs", 10),
-        ]
-        assert start.kv_cache_tokens == 257_615
