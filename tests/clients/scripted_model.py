@@ -15,7 +15,8 @@ from itertools import count
 from typing import Any
 
 from gateway.engines.simulated.errors import EngineError
-from gateway.engines.simulated.wire import ChatRequest, decode, read
+from gateway.engines.simulated.validation import decode, read
+from gateway.engines.simulated.wire import ChatRequest
 from tests.fakes.server import DONE, Script, Seen, answer, stream
 
 _WORKING_FOLDER = re.compile(r"directory: (/[^\s`'\"<>]+)")

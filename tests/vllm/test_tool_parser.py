@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.engines.conftest import Answer, Server
+from tests.gateway.engines.contract import Answer, Server
 
 from .servers import VllmServers, vllm_python
 from .tool_answers import BEIJING, CALL, NAMES, OPEN, OTHER_JSON, READ, UNSOUND, block, call, made_up

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.engines.simulated.http import Call
 from gateway.engines.simulated.service import VERSION, Service
-from gateway.engines.simulated.wire import DetokenizeRequest, TokenizeChatRequest, decode, read, read_tokenize
+from gateway.engines.simulated.validation import decode, read
+from gateway.engines.simulated.wire import DetokenizeRequest, TokenizeChatRequest, read_tokenize
 
 
 async def health(service: Service, call: Call) -> None:
@@ -58,10 +59,13 @@ async def tokenize(service: Service, call: Call) -> None:
     data = decode(call.body)
     request = read_tokenize(data)
     service.check_model(request.model)
-    text = service.render(data) if isinstance(request, TokenizeChatRequest) else request.prompt
+    if isinstance(request, TokenizeChatRequest):
+        text = service.render({**data, "tools": data.get("tools") or None})  # no tools are as good as none here
+    else:
+        text = request.prompt
     encoding = await service.tokens.encode(text, special=request.add_special_tokens)
     body = {"count": len(encoding), "max_model_len": service.settings.window, "tokens": encoding.ids}
-    await call.json({**body, "token_strs": encoding.tokens if request.return_token_strs else None})
+    await call.json({**body, "token_strs": service.tokens.names(encoding.ids) if request.return_token_strs else None})
 
 
 async def detokenize(service: Service, call: Call) -> None:

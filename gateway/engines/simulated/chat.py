@@ -6,15 +6,16 @@ from contextlib import aclosing
 from typing import Any
 
 from gateway.engines.simulated.engine import Sequence
-from gateway.engines.simulated.errors import bad_request
+from gateway.engines.simulated.errors import EngineError, bad_request
 from gateway.engines.simulated.http import Call
 from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.plan import Plan
-from gateway.engines.simulated.sampling import check_sampling
+from gateway.engines.simulated.sampling import check_sampling, check_vocabulary
 from gateway.engines.simulated.service import Answered, Service
 from gateway.engines.simulated.tools import ToolCall, example_text, schema_of, tool_call
-from gateway.engines.simulated.truncation import cut
-from gateway.engines.simulated.wire import ChatRequest, decode, read
+from gateway.engines.simulated.truncation import check_cut, check_ids, cut
+from gateway.engines.simulated.validation import decode, read
+from gateway.engines.simulated.wire import ChatRequest
 
 
 async def chat(service: Service, call: Call) -> None:
@@ -23,13 +24,18 @@ async def chat(service: Service, call: Call) -> None:
     request = read(ChatRequest, data)
     service.check_model(request.model)
     service.check_output(*request.output_limit)
+    check_cut(request.truncate_prompt_tokens, service.settings.window)
     _check_tool_parser(service, request)
     with service.engine.admitted(request.choices) as arrived:
-        encoding = await service.tokens.encode(service.render(data), special=request.add_special_tokens)
-        window, limit = service.settings.window, request.output_limit[1]
-        ids, limit = cut(encoding.ids, request.truncate_prompt_tokens, window, limit)
-        max_tokens = service.room(len(ids), limit)
-        check_sampling(request)
+        ids = await _prompt_ids(service, request, data)
+        max_tokens = service.room(len(ids), request.output_limit[1])
+        check_sampling(request, max_tokens)
+        try:
+            check_ids(ids, service.vocabulary)
+            check_vocabulary(request, service.vocabulary)
+        except EngineError as error:
+            await call.refuse(error, begun=bool(request.stream))
+            return
         asked = _last_question(request.messages)
         tool = tool_call(request, asked)
         prompt = Prompt(ids, request.cache_salt or "")
@@ -37,9 +43,15 @@ async def chat(service: Service, call: Call) -> None:
         answered = service.accept(
             call, "chatcmpl", request, sequences, max_tokens, arrived=arrived, prompt_tokens=len(prompt)
         )
-        prompt_ids = ids if request.return_token_ids else None
-        answer = _Chat(service, request, answered, tool, prompt_ids)
+        answer = _Chat(service, request, answered, tool, ids)
         await (answer.stream(call) if request.stream else answer.whole(call))
+
+
+async def _prompt_ids(service: Service, request: ChatRequest, data: Any) -> list[int]:
+    asked, (_, limit) = request.truncate_prompt_tokens, request.output_limit
+    text, special = service.render(data), request.add_special_tokens
+    ids = await service.encode(text, special=special, truncated=asked is not None)
+    return cut(ids, asked, service.settings.window, limit)
 
 
 def _check_tool_parser(service: Service, request: ChatRequest) -> None:
@@ -93,13 +105,14 @@ class _Chat:
         request: ChatRequest,
         answered: Answered,
         tool: ToolCall | None,
-        prompt_ids: list[int] | None,
+        prompt: list[int],
     ) -> None:
         self._service = service
         self._request = request
         self._answered = answered
         self._tool = tool
-        self._prompt_ids = prompt_ids
+        self._prompt = prompt
+        self._prompt_ids = prompt if request.return_token_ids else None
         self._echoed = _text(request.messages[-1].get("content")) if self._echoes() else ""
 
     def _echoes(self) -> bool:
@@ -118,7 +131,7 @@ class _Chat:
             "service_tier": None,
             "system_fingerprint": self._service.fingerprint,
             "usage": answered.full_usage,
-            "prompt_logprobs": None,
+            "prompt_logprobs": self._service.logprobs.prompt(self._prompt, self._request.prompt_top),
             "prompt_token_ids": self._prompt_ids,
             "prompt_text": None,
             "kv_transfer_params": None,
@@ -221,7 +234,7 @@ class _Chat:
     def _deltas(self) -> _Deltas:
         if self._tool is None:
             return _Deltas()
-        return _ToolDeltas(self._tool, self._call_id(), split=self._request.tool_choice == "auto")
+        return _ToolDeltas(self._tool, self._call_id())
 
 
 def _is_complete(plan: Plan) -> bool:
@@ -236,14 +249,9 @@ class _Deltas:
 
 
 class _ToolDeltas(_Deltas):
-    """A call's name comes first, with its id; its arguments follow as they are generated; its frame is not shown.
+    """A call's name comes first, with its id; its arguments follow as they are generated; its frame is not shown."""
 
-    ``split``: name and arguments are entries of their own, as with vLLM 0.32's hermes parser, which ``auto`` uses
-    (tool_parsers/hermes_tool_parser.py); a named or required call's first entry has both (parser/abstract_parser.py).
-    """
-
-    def __init__(self, tool: ToolCall, call_id: str, *, split: bool) -> None:
-        self._split = split
+    def __init__(self, tool: ToolCall, call_id: str) -> None:
         self._tool = tool
         self._id = call_id
         self._seen = 0
@@ -252,16 +260,11 @@ class _ToolDeltas(_Deltas):
     def next(self, piece: str) -> dict[str, Any] | None:
         before, self._seen = self._seen, self._seen + len(piece)
         start = len(self._tool.head)
-        if self._seen < start:
-            return None
+        calls: list[dict[str, Any]] = []
+        if not self._named and self._seen >= len(self._tool.named):
+            self._named = True
+            calls.append({"id": self._id, "type": "function", "index": 0, "function": {"name": self._tool.name}})
         arguments = self._tool.arguments[max(before - start, 0) : max(self._seen - start, 0)]
-        more = {"index": 0, "function": {"arguments": arguments}}
-        if self._named:
-            return {"tool_calls": [more]} if arguments else None
-        self._named = True
-        function = {"name": self._tool.name}
-        named = {"id": self._id, "type": "function", "index": 0, "function": function}
-        if self._split:
-            return {"tool_calls": [named, more] if arguments else [named]}
-        function["arguments"] = arguments
-        return {"tool_calls": [named]}
+        if arguments:
+            calls.append({"index": 0, "function": {"arguments": arguments}})
+        return {"content": None, "tool_calls": calls} if calls else None

@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.engines.simulated.engine import Sequence
+from gateway.engines.simulated.errors import EngineError, bad_request
 from gateway.engines.simulated.http import Call
 from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.plan import Plan
-from gateway.engines.simulated.sampling import check_sampling
+from gateway.engines.simulated.sampling import check_sampling, check_vocabulary
 from gateway.engines.simulated.service import Answered, Service
 from gateway.engines.simulated.tools import example_text, schema_of
-from gateway.engines.simulated.truncation import check_ids, cut
-from gateway.engines.simulated.wire import CompletionRequest, decode, read
+from gateway.engines.simulated.truncation import check_cut, check_ids, cut
+from gateway.engines.simulated.validation import decode, read
+from gateway.engines.simulated.wire import CompletionRequest
 
 _SUBJECT_TOKENS = 1_000  # tokens at the end of a prompt of ids that are read for what it asks
 
 
 @dataclass(frozen=True)
 class _Prompt:
-    """``text`` of a prompt of token ids is only its end, unless it is echoed. ``limit``: `max_tokens`."""
+    """``text`` of a prompt of token ids is only its end, unless it is echoed."""
 
     text: str
     ids: list[int]
     from_text: bool
-    limit: int | None
 
     @property
     def length(self) -> int:
@@ -39,20 +40,38 @@ async def completions(service: Service, call: Call) -> None:
     service.check_model(request.model)
     param, limit = request.output_limit
     service.check_output(param, limit)
+    check_cut(request.truncate_prompt_tokens, service.settings.window)
     given = _prompts(request)
+    if not given:
+        raise bad_request("You must pass at least one prompt")
+    if request.suffix is not None:
+        raise bad_request("suffix is only supported for models with FIM completion rendering", "suffix")
     with service.engine.admitted(request.choices * len(given)) as arrived:
         prompts = [await _read_prompt(service, request, prompt) for prompt in given]
-        room = [service.room(prompt.length, prompt.limit) for prompt in prompts]
-        check_sampling(request)
+        limit = 1 if request.only_echo else limit
+        room = [service.room(prompt.length, limit) for prompt in prompts]
+        check_sampling(request, 1 if request.only_echo else min(room))
+        try:
+            _check_for_engine(service, request, prompts)
+        except EngineError as error:
+            await call.refuse(error, begun=bool(request.stream))
+            return
         sequences = [
             sequence
             for prompt, max_tokens in zip(prompts, room, strict=True)
-            for sequence in _sequences(service, request, prompt, max(max_tokens, 1))
+            for sequence in _sequences(service, request, prompt, max_tokens)
         ]
         total = sum(prompt.length for prompt in prompts)
         answered = service.accept(call, "cmpl", request, sequences, max(room), arrived=arrived, prompt_tokens=total)
         answer = _Completion(service, request, answered, prompts)
         await (answer.stream(call) if request.stream else answer.whole(call))
+
+
+def _check_for_engine(service: Service, request: CompletionRequest, prompts: list[_Prompt]) -> None:
+    check_vocabulary(request, service.vocabulary)
+    for prompt in prompts:
+        check_ids(prompt.ids, service.vocabulary)
+        service.check_filled(prompt.length)
 
 
 def _prompts(request: CompletionRequest) -> list[str | list[int]]:
@@ -68,13 +87,12 @@ def _prompts(request: CompletionRequest) -> list[str | list[int]]:
 async def _read_prompt(service: Service, request: CompletionRequest, prompt: str | list[int]) -> _Prompt:
     window, limit = service.settings.window, request.output_limit[1]
     if isinstance(prompt, list):
-        check_ids(prompt, service.tokens.tokenizer.get_vocab_size())
-        prompt, limit = cut(prompt, request.truncate_prompt_tokens, window, limit)
+        prompt = cut(prompt, request.truncate_prompt_tokens, window, limit)
         shown = prompt if request.echo else prompt[-_SUBJECT_TOKENS:]
-        return _Prompt(service.tokens.decode(shown), prompt, from_text=False, limit=limit)
-    encoding = await service.tokens.encode(prompt, special=request.add_special_tokens)
-    ids, limit = cut(encoding.ids, request.truncate_prompt_tokens, window, limit)
-    return _Prompt(prompt, ids, from_text=True, limit=limit)
+        return _Prompt(service.tokens.decode(shown), prompt, from_text=False)
+    truncated = request.truncate_prompt_tokens is not None
+    ids = await service.encode(prompt, special=request.add_special_tokens, truncated=truncated)
+    return _Prompt(prompt, cut(ids, request.truncate_prompt_tokens, window, limit), from_text=True)
 
 
 def _sequences(service: Service, request: CompletionRequest, prompt: _Prompt, max_tokens: int) -> list[Sequence]:
@@ -101,7 +119,7 @@ class _Completion:
         self._request = request
         self._answered = answered
         self._prompts = prompts
-        self._only_echo = bool(request.echo) and request.max_tokens == 0
+        self._only_echo = request.only_echo
 
     async def whole(self, call: Call) -> None:
         answered = self._answered
@@ -133,7 +151,7 @@ class _Completion:
             "finish_reason": plan.finish_reason,
             "stop_reason": plan.stop_reason,
             "token_ids": plan.ids if shown else None,
-            "prompt_logprobs": None,
+            "prompt_logprobs": self._service.logprobs.prompt(prompt.ids, self._request.prompt_top),
             "prompt_token_ids": prompt.ids if shown else None,
             "routed_experts": None,
         }
@@ -167,7 +185,7 @@ class _Completion:
             "logprobs": self._logprobs(prompt, [] if self._only_echo else ids, done - 1, offset, echo=echo),
             "finish_reason": plan.finish_reason if last else None,
             "stop_reason": plan.stop_reason if last else None,
-            "prompt_token_ids": prompt.ids if shown and first else None,
+            "prompt_token_ids": prompt.ids if first and (shown or echo) else None,
             "token_ids": ids if shown else None,
         }
         usage = None

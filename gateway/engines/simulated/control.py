@@ -8,7 +8,7 @@ from gateway.engines.simulated.errors import bad_request
 from gateway.engines.simulated.faults import KINDS, Fault
 from gateway.engines.simulated.http import Call
 from gateway.engines.simulated.service import Service
-from gateway.engines.simulated.wire import decode, read
+from gateway.engines.simulated.validation import decode, read
 
 
 async def tasks(service: Service, call: Call) -> None:

@@ -129,7 +129,7 @@ class Engine:
         """
         if self._limit is not None and self.in_flight + sequences > self._limit:
             self.metrics.rejections["max_num_queued_reqs"].inc()
-            raise overloaded(self._limit)
+            raise overloaded()
         self.in_flight += sequences
         try:
             yield self.clock.now()

@@ -1,7 +1,7 @@
 """Error answers in the shapes that vLLM 0.32 gives them.
 
 Most are ``{"error": {"message", "type", "param", "code"}}`` with ``code`` as a number. Exceptions: 401 is
-``{"error": "Unauthorized"}``, an unknown route ``{"detail": "Not Found"}``.
+``{"error": "Unauthorized"}``; what the web framework refuses by itself is ``{"detail": "Not Found"}``.
 """
 
 from __future__ import annotations
@@ -35,38 +35,52 @@ def bad_parameter(message: str, param: str, value: object) -> EngineError:
     return bad_request(f"{message} (parameter={param}, value={value})", param)
 
 
-def invalid_body(errors: list[Any], param: str | None) -> EngineError:
-    """A body that fails validation: the type is the HTTP phrase, with a space. One line per error."""
-    label = "error" if len(errors) == 1 else "errors"
+def broken_rule(message: str, param: str) -> EngineError:
+    """A 400 for fields that contradict each other: the message ends in the parameter, without its value."""
+    return bad_request(f"{message} (parameter={param})", param)
+
+
+def invalid_body(errors: list[str], param: str | None, count: int | None = None) -> EngineError:
+    """A body that fails validation: the type is the HTTP phrase, with a space. One line per error.
+
+    ``count``: of how many errors ``errors`` are the first ones.
+    """
+    count = len(errors) if count is None else count
+    label = "error" if count == 1 else "errors"
     lines = "".join(f"\n  {error}" for error in errors)
-    return _error(400, f"{len(errors)} validation {label}:{lines}", "Bad Request", param)
+    more = f"\n  ...and {count - len(errors)} more {label}" if count > len(errors) else ""
+    return _error(400, f"{count} validation {label}:{lines}{more}", "Bad Request", param)
+
+
+def unreadable_body() -> EngineError:
+    """Bytes in which the JSON reader fails without saying where."""
+    return EngineError(400, {"detail": "There was an error parsing the body"})
 
 
 def unknown_model(name: str, served: str) -> EngineError:
     return _error(404, f"The model `{name}` does not exist. Valid aliases: {served}.", "NotFoundError", "model")
 
 
-def prompt_too_long(window: int) -> EngineError:
-    """The number in the message is a floor: vLLM stops tokenizing one token past the window."""
-    floor = window + 1
+def prompt_too_long(window: int, tokens: int) -> EngineError:
+    """Texts are tokenized up to one token past the window: so that number is a floor, wherever it comes from."""
+    at_least = "at least " if tokens == window + 1 else ""
     return bad_parameter(
-        f"This model's maximum context length is {window} tokens. However, your prompt contains at least {floor} "
+        f"This model's maximum context length is {window} tokens. However, your prompt contains {at_least}{tokens} "
         "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input "
         "prompt.",
         "input_tokens",
-        floor,
+        tokens,
     )
 
 
-def no_room_for_output(window: int, requested: int) -> EngineError:
-    """Prompt and ``max_tokens`` together pass the window. The prompt's number is a floor here too."""
-    floor = window - requested + 1
+def text_too_long(window: int, characters: int, most: int) -> EngineError:
+    """``most``: the characters of a window full of the longest token. A longer text is not even tokenized."""
     return bad_parameter(
-        f"This model's maximum context length is {window} tokens. However, you requested {requested} output tokens and "
-        f"your prompt contains at least {floor} input tokens, for a total of at least {window + 1} tokens. Please "
-        "reduce the length of the input prompt or the number of requested output tokens.",
-        "input_tokens",
-        floor,
+        f"This model's maximum context length is {window} tokens. However, your prompt contains {characters} "
+        f"characters (more than {most} characters, which is the upper bound for {window} input tokens). Please reduce "
+        "the length of the input prompt.",
+        "input_text",
+        characters,
     )
 
 
@@ -86,14 +100,10 @@ def output_too_long(window: int, param: str, requested: int) -> EngineError:
     )
 
 
-def overloaded(limit: int | None = None, *, retry_after: int | None = None) -> EngineError:
-    """503, without Retry-After, as vLLM has none; with it, as a proxy may send it.
-
-    The type is the HTTP phrase, with a space (`GracefulHTTPError`, in vLLM 0.32's create_error_response).
-    """
-    full = "" if limit is None else f": {limit} sequences are in flight"
-    message = f"The engine is busy and takes no new requests{full}. Please try again later, or another instance."
-    refused = _error(503, message, "Service Unavailable", None)
+def overloaded(*, retry_after: int | None = None) -> EngineError:
+    """503, without Retry-After, as vLLM has none; with it, as a proxy may send it. The type has a space."""
+    message = "The engine is currently busy and cannot accept new requests. Please try again later or on a different "
+    refused = _error(503, f"{message}instance.", "Service Unavailable", None)
     if retry_after is not None:
         refused.headers.append((b"retry-after", str(retry_after).encode()))
     return refused
@@ -124,6 +134,11 @@ def internal(message: str) -> EngineError:
 
 def tokenizer_failed() -> EngineError:
     return internal("The tokenizer failed on this prompt.")
+
+
+def no_text() -> EngineError:
+    """A lone surrogate: JSON can spell it, a tokenizer can't take it."""
+    return bad_request("TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]")
 
 
 def unauthorized() -> EngineError:

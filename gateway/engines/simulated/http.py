@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,14 @@ class Call:
 
     async def event(self, value: Any) -> None:
         await self._body(b"data: " + msgspec.json.encode(value) + b"\n\n", more=True)
+
+    async def refuse(self, error: EngineError, *, begun: bool) -> None:
+        """What the engine refuses. If a stream has begun by then, that is an event, in the JSON module's own layout."""
+        if not begun:
+            raise error
+        await self.start_stream()
+        await self._body(b"data: " + json.dumps(error.value).encode() + b"\n\n", more=True)
+        await self.end_stream()
 
     async def end_stream(self) -> None:
         await self._body(DONE, more=True)

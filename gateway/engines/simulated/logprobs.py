@@ -22,16 +22,20 @@ class Logprobs:
 
     def at(self, number: int, place: int, top: int) -> Alternatives:
         """The token itself, and after it ``top`` - 1 others."""
+        return [(text, value) for _, text, value in self._ranked(number, place, top)]
+
+    def _ranked(self, number: int, place: int, top: int) -> list[tuple[int, str, float]]:
         own = -0.001 - (number * 2_654_435_761 + place * 40_503) % 1_000 / 2_500
-        found = [(self.token(number), own)]
-        seen = {found[0][0]}
+        found = [(number, self.token(number), own)]
+        seen = {found[0][1]}
         for step in range(1, 4 * top):
             if len(found) >= top:
                 break
-            other = self.token((number + step * 7_919) % self._vocabulary)
-            if other not in seen:
-                seen.add(other)
-                found.append((other, own - 1.5 - 0.25 * step))
+            other = (number + step * 7_919) % self._vocabulary
+            text = self.token(other)
+            if text not in seen:
+                seen.add(text)
+                found.append((other, text, own - 1.5 - 0.25 * step))
         return found
 
     def chat(self, ids: Sequence[int], first: int, top: int) -> dict[str, Any]:
@@ -54,6 +58,16 @@ class Logprobs:
             tops.append(dict(found) if known else None)
             offset += len(found[0][0])
         return {"text_offset": offsets, "token_logprobs": values, "tokens": tokens, "top_logprobs": tops}
+
+    def prompt(self, ids: Sequence[int], top: int | None) -> list[dict[str, Any] | None] | None:
+        """By token id, for each token of a prompt; of the first one nothing is known."""
+        if top is None:
+            return None
+        known: list[dict[str, Any] | None] = [None]
+        for place, number in enumerate(ids[1:], 1):
+            ranked = enumerate(self._ranked(number, place, max(top, 1)), 1)
+            known.append({str(i): {"logprob": p, "rank": r, "decoded_token": text} for r, (i, text, p) in ranked})
+        return known
 
 
 def _entry(item: tuple[str, float]) -> dict[str, Any]:

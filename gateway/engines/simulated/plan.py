@@ -37,7 +37,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a sequence. ``max_tokens`` is at least 1."""
+    """What ends a sequence, and what it may not hold. ``max_tokens`` is at least 1.
+
+    ``banned`` are words that do not occur; ``allowed``, if any, are the only tokens that do.
+    """
 
     max_tokens: int
     min_tokens: int = 0
@@ -45,6 +48,9 @@ class Limits:
     stop: tuple[str, ...] = ()
     stop_ids: frozenset[int] = frozenset()
     keep_stop: bool = False
+    banned: tuple[str, ...] = ()
+    allowed: tuple[int, ...] = ()
+    keep_special: bool = False
 
 
 class Planner:
@@ -54,11 +60,15 @@ class Planner:
         self._tokenizer = tokenizer
         self._library = library
         self.end_id = next((number for token in _END_TOKENS if (number := tokenizer.token_to_id(token)) is not None), 0)
+        added = tokenizer.get_added_tokens_decoder().items()
+        self._special = frozenset(number for number, token in added if token.special)
         self._pieces_of = lru_cache(maxsize=256)(self._tokenize)
 
     def plan(self, text: str, limits: Limits) -> Plan:
+        if limits.allowed:
+            return _stop_at_text(_stop_at_id(self._of_allowed(limits), limits), limits)
         wanted = limits.max_tokens if limits.ignore_end else min(limits.min_tokens, limits.max_tokens)
-        ids, pieces = self._extended(text, wanted)
+        ids, pieces = self._extended(_without(text, limits.banned), wanted, limits.banned)
         if not limits.ignore_end:
             ids, pieces = [*ids, self.end_id], [*pieces, ""]
         ended = len(ids) <= limits.max_tokens and not limits.ignore_end
@@ -66,14 +76,26 @@ class Planner:
         plan = Plan(ids, pieces, "stop" if ended else "length")
         return _stop_at_text(_stop_at_id(plan, limits), limits)
 
-    def _extended(self, text: str, wanted: int) -> tuple[list[int], list[str]]:
+    def _of_allowed(self, limits: Limits) -> Plan:
+        """The allowed tokens in turn, without those that spell a banned word."""
+        texts = {number: self._tokenizer.decode([number], skip_special_tokens=False) for number in limits.allowed}
+        turn = [number for number in limits.allowed if texts[number] not in limits.banned] or limits.allowed
+        ids = [turn[place % len(turn)] for place in range(limits.max_tokens)]
+        hidden = set() if limits.keep_special else self._special
+        pieces = ["" if number in hidden else texts[number] for number in ids]
+        if self.end_id not in turn or limits.ignore_end:
+            return Plan(ids, pieces, "length")
+        last = ids.index(self.end_id) if self.end_id in ids else len(ids) - 1
+        return Plan(ids[: last + 1], [*pieces[:last], ""], "stop" if ids[last] == self.end_id else "length")
+
+    def _extended(self, text: str, wanted: int, banned: tuple[str, ...]) -> tuple[list[int], list[str]]:
         """The tokens of ``text``, and of further texts until there are at least ``wanted``."""
         first_ids, first_pieces = self._pieces_of(text)
         ids, pieces = list(first_ids), list(first_pieces)
         for number in count():
             if len(ids) >= wanted:
                 break
-            more_ids, more_pieces = self._pieces_of("\n" + self._library.after(number))
+            more_ids, more_pieces = self._pieces_of(_without("\n" + self._library.after(number), banned))
             ids += more_ids
             pieces += more_pieces
         return ids, pieces
@@ -97,6 +119,14 @@ class Planner:
             if _UNFINISHED in shown:
                 start, shown = end, ""
         return pieces
+
+
+def _without(text: str, words: tuple[str, ...]) -> str:
+    """Until none is left: what remains may spell a word anew."""
+    while any(word in text for word in words):
+        for word in words:
+            text = text.replace(word, "")
+    return text
 
 
 def _stop_at_id(plan: Plan, limits: Limits) -> Plan:

@@ -42,7 +42,7 @@ def refusal(fault: Fault, window: int) -> EngineError | None:
         return internal("Internal server error")
     if fault.kind == "unhealthy":
         return engine_dead()
-    return prompt_too_long(window) if fault.kind == "context-overflow" else None
+    return prompt_too_long(window, window + 1) if fault.kind == "context-overflow" else None
 
 
 class Sabotaged:

@@ -11,7 +11,7 @@ from gateway import families
 from gateway.engines.simulated.answers import Library, build_answers
 from gateway.engines.simulated.engine import Engine, Job, Sequence
 from gateway.engines.simulated.errors import (
-    no_room_for_output,
+    bad_request,
     output_too_long,
     prompt_fills_window,
     prompt_too_long,
@@ -80,6 +80,8 @@ class Service:
         self.engine = engine
         self.new_id = new_id
         self.tokens = PromptTokens(settings.tokenizer)
+        made_of = self.family.architecture  # whose vocabulary is larger than a stand-in's tokenizer
+        self.vocabulary = max(self.tokens.vocabulary, made_of.vocabulary if made_of else 0)
         self.library = Library()
         self.answers = build_answers(settings, self.library)
         self.faults = Faults(settings.faults, seed=settings.seed, by_header=settings.fault_header)
@@ -89,10 +91,15 @@ class Service:
 
     def render(self, body: dict[str, Any]) -> str:
         """The prompt of a chat body. Raises families.TemplateError."""
+        if not body["messages"]:
+            raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
+        if body.get("chat_template") is not None:
+            message = "Chat template is passed with request, but --trust-request-chat-template is not set. "
+            raise bad_request(message + "Refused request with untrusted chat template.")
         return families.render(self.family, body)
 
     def check_model(self, name: str | None) -> None:
-        if name is not None and name != self.model:
+        if name and name != self.model:
             raise unknown_model(name, self.model)
 
     def check_output(self, param: str, limit: int | None) -> None:
@@ -100,15 +107,26 @@ class Service:
             raise output_too_long(self.settings.window, param, limit)
 
     def room(self, prompt: int, limit: int | None) -> int:
-        """How many tokens may follow a prompt of that many. Raises the 400 of a prompt that leaves too little."""
+        """How many tokens may follow a prompt of that many: ``limit``, shortened to what the window leaves.
+
+        Raises the 400 of a prompt beyond the window.
+        """
         window = self.settings.window
         if prompt > window:
-            raise prompt_too_long(window)
-        if limit is not None and prompt + limit > window:
-            raise no_room_for_output(window, limit)
-        if prompt == window and limit is None:
-            raise prompt_fills_window(window)
-        return window - prompt if limit is None else limit
+            raise prompt_too_long(window, prompt)
+        return window - prompt if limit is None else min(limit, window - prompt)
+
+    def check_filled(self, prompt: int) -> None:
+        """Raises the 400 of a prompt that leaves no place for the one token that is generated behind a mere echo."""
+        if prompt >= self.settings.window:
+            raise prompt_fills_window(self.settings.window)
+
+    async def encode(self, text: str, *, special: bool, truncated: bool) -> list[int]:
+        """A prompt's tokens, up to one more than the window has room for, unless it is to be truncated."""
+        if truncated:
+            return (await self.tokens.encode(text, special=special)).ids
+        self.tokens.check_length(text, self.settings.window)
+        return (await self.tokens.encode(text, special=special)).ids[: self.settings.window + 1]
 
     def limits(self, request: Generation, max_tokens: int) -> Limits:
         return Limits(
@@ -118,6 +136,9 @@ class Service:
             stop=tuple(request.stop_strings),
             stop_ids=frozenset(request.stop_token_ids or ()),
             keep_stop=request.include_stop_str_in_output,
+            banned=tuple(request.bad_words),
+            allowed=tuple(request.allowed_token_ids or ()),
+            keep_special=not request.skip_special_tokens,
         )
 
     def accept(

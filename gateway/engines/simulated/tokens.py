@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 
-from gateway.engines.simulated.errors import tokenizer_failed
+from gateway.engines.simulated.errors import no_text, text_too_long, tokenizer_failed
 
 _INLINE_CHARACTERS = 2_000  # below this a thread costs more than the tokenizing
 
@@ -20,6 +20,15 @@ class PromptTokens:
         self.tokenizer = Tokenizer.from_file(str(path))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+        vocabulary = self.tokenizer.get_vocab()
+        self.vocabulary = len(vocabulary)
+        self._longest = max(map(len, vocabulary))  # characters of a token, as the vocabulary spells it
+
+    def check_length(self, text: str, window: int) -> None:
+        """Raises the 400 of a text that can't fit, whatever its tokens."""
+        most = window * self._longest
+        if len(text) > most:
+            raise text_too_long(window, len(text), most)
 
     async def encode(self, text: str, *, special: bool) -> Encoding:
         if len(text) <= _INLINE_CHARACTERS:
@@ -27,9 +36,19 @@ class PromptTokens:
         return await asyncio.to_thread(self._encode, text, special)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=False)
+        """Numbers that are no token's have no text."""
+        known = [number for number in ids if number < self.vocabulary]
+        return self.tokenizer.decode(known, skip_special_tokens=False)
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """As the vocabulary spells them."""
+        return [self.tokenizer.id_to_token(number) or "" for number in ids]
 
     def _encode(self, text: str, special: bool) -> Encoding:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise no_text() from None
         try:
             return self.tokenizer.encode_batch_fast([text], add_special_tokens=special)[0]
         except (KeyboardInterrupt, SystemExit):

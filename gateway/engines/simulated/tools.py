@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.engines.simulated.wire import ChatRequest, Tool
+from gateway.engines.simulated.wire import ChatRequest, ResponseFormat, Tool
 
 _MAX_DEPTH = 12
 _WORDS = re.compile(r"\w{3,}")
@@ -17,14 +17,19 @@ _NAMES = re.compile(r"['\"]([^'\"]+)['\"]|(?<!^)(?<![.?!] )\b([A-Z][\w-]*)")
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call as the model writes it: ``text`` holds ``name`` and then ``arguments``, which starts at ``at``."""
+    """A call as the model writes it: ``head`` holds ``name``, and ``arguments`` follow it."""
 
     name: str
     arguments: str
 
     @property
+    def named(self) -> str:
+        """Up to where the name is known."""
+        return '<tool_call>\n{"name": ' + _json(self.name)
+
+    @property
     def head(self) -> str:
-        return '<tool_call>\n{"name": ' + _json(self.name) + ', "arguments": '
+        return f'{self.named}, "arguments": '
 
     @property
     def text(self) -> str:
@@ -51,14 +56,12 @@ def tool_call(request: ChatRequest, asked: str) -> ToolCall | None:
     return ToolCall(tool.function.name, _json(example(tool.function.parameters or {}, asked)))
 
 
-def schema_of(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+def schema_of(form: ResponseFormat | None) -> dict[str, Any] | None:
     """The JSON schema that an answer must satisfy, or None where text is free."""
-    kind = (response_format or {}).get("type")
-    if kind == "json_schema":
-        named = (response_format or {}).get("json_schema")
-        schema = named.get("schema") if isinstance(named, dict) else None
+    if form is not None and form.type == "json_schema":
+        schema = (form.json_schema or {}).get("schema")
         return schema if isinstance(schema, dict) else {}
-    if kind == "json_object":
+    if form is not None and form.type == "json_object":
         return {"type": "object", "properties": {"answer": {"type": "string"}}}
     return None
 

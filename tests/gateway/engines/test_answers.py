@@ -277,8 +277,8 @@ class TestOverTheWire:
             ast.parse(SIGNATURE + body)
             assert (body == SOLUTION + "\n") == right
 
-    def test_a_server_without_tasks_knows_none(self, server: Any) -> None:
-        assert server.get("/sim/tasks").json["tasks"] == []
+    def test_a_server_without_tasks_knows_none(self, simulated_server: Any) -> None:
+        assert simulated_server.get("/sim/tasks").json["tasks"] == []
 
 
 @pytest.mark.skipif(

@@ -1,171 +1,139 @@
-"""What a vLLM 0.32 server answers on its plain routes, and to whole chat requests.
+"""What a vLLM 0.32 server answers on its plain routes, and to tokenizing.
 
-Part of the contract: over HTTP alone, against the simulated server or a real one (see conftest)."""
+Part of the contract: over HTTP alone, against the simulated server and real ones, each by itself and behind the
+gateway (see `sides`)."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import pytest
 
-CHAT_KEYS = (
-    "id object created model choices service_tier system_fingerprint usage prompt_logprobs "
-    "prompt_token_ids prompt_text kv_transfer_params ec_transfer_params metrics"
-)
-MESSAGE_KEYS = "role content refusal annotations audio function_call reasoning"
-CHOICE_KEYS = "index message logprobs finish_reason stop_reason token_ids routed_experts"
-USAGE_KEYS = "prompt_tokens total_tokens completion_tokens prompt_tokens_details completion_tokens_details"
+from .contract import Server, direct_only
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Current weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
 
 
+@direct_only("health, models and 404s are the gateway's own")
 class TestPlainRoutes:
     @pytest.mark.parametrize("path", ["/health", "/ping"])
-    def test_health_is_empty(self, server: Any, path: str) -> None:
+    def test_health_is_empty(self, server: Server, path: str) -> None:
         answer = server.get(path)
         assert (answer.status, answer.body) == (200, b"")
         assert answer.headers["content-length"] == "0"
 
-    def test_version_and_load(self, server: Any) -> None:
+    def test_version_and_load(self, server: Server) -> None:
         assert re.fullmatch(rb'\{"version":"0\.\d+\.\d+[^"]*"\}', server.get("/version").body)
         assert server.get("/load").body == b'{"server_load":0}'
 
-    def test_models(self, server: Any) -> None:
+    def test_models(self, server: Server) -> None:
         body = server.get("/v1/models").json
         assert list(body) == ["object", "data"]
         keys = ["id", "object", "created", "owned_by", "root", "parent", "max_model_len", "permission"]
         assert [list(model) for model in body["data"]] == [keys]
-        assert body["data"][0]["max_model_len"] > 0
+        assert body["data"][0]["id"] == server.model
+        assert body["data"][0]["max_model_len"] == 4096
 
-    def test_unknown_route_and_method(self, server: Any) -> None:
-        missing = server.post("/v1/embeddings", {"model": server.model, "input": "x"})
+    def test_unknown_route_and_method(self, server: Server) -> None:
+        missing = server.post("/v1/nowhere", {"model": server.model, "input": "x"})
         assert (missing.status, missing.body) == (404, b'{"detail":"Not Found"}')
-        wrong = server.get("/v1/chat/completions")
-        assert (wrong.status, wrong.body) == (405, b'{"detail":"Method Not Allowed"}')
-        assert wrong.headers["allow"] == "POST"
+        assert server.get(f"/v1/models/{server.model}").status == 404
+        for path, allowed in (("/v1/chat/completions", "POST"), ("/v1/completions", "POST"), ("/tokenize", "POST")):
+            wrong = server.get(path)
+            assert (wrong.status, wrong.body) == (405, b'{"detail":"Method Not Allowed"}')
+            assert wrong.headers["allow"] == allowed
+        assert server.post("/v1/models", {}).headers["allow"] == "GET"
 
-    def test_every_answer_varies_by_origin(self, server: Any) -> None:
+    def test_every_answer_varies_by_origin(self, server: Server) -> None:
         assert {server.get(path).headers["vary"] for path in ("/health", "/v1/models", "/version")} == {"Origin"}
 
+    def test_key_guards_only_v1(self, guarded: Server) -> None:
+        for header in ("Bearer wrong", "Basic secret", ""):
+            answer = guarded.call("GET", "/v1/models", authorization=header)
+            assert (answer.status, answer.body) == (401, b'{"error":"Unauthorized"}')
+            assert guarded.call("GET", "/metrics", authorization=header).status == 200
+        assert guarded.get("/v1/models").status == 200
+        assert guarded.post("/tokenize", {"prompt": "x"}, authorization="").status == 200
 
+
+@direct_only("the gateway counts by itself, and says no more than the count")
 class TestTokenize:
-    def test_prompt(self, server: Any) -> None:
-        answer = server.post("/tokenize", {"model": server.model, "prompt": "def f(x):\n    return x"})
-        body = answer.json
+    def test_prompt(self, server: Server) -> None:
+        body = server.post("/tokenize", {"model": server.model, "prompt": "def f(x):\n    return x"}).json
         assert list(body) == ["count", "max_model_len", "tokens", "token_strs"]
         assert body["count"] == len(body["tokens"]) > 0
+        assert body["max_model_len"] == 4096
         assert body["token_strs"] is None
 
-    def test_detokenize_gives_the_text_back(self, server: Any) -> None:
+    def test_detokenize_gives_the_text_back(self, server: Server) -> None:
         text = "naïve “Größe” → слово 🙂\n"
-        tokens = server.post("/tokenize", {"prompt": text, "add_special_tokens": False}).json["tokens"]
-        assert server.post("/detokenize", {"model": server.model, "tokens": tokens}).json == {"prompt": text}
+        answer = server.post("/detokenize", {"model": server.model, "tokens": server.tokens(text)})
+        assert answer.json == {"prompt": text}
 
-    def test_chat_counts_what_usage_says(self, server: Any) -> None:
-        messages = [{"role": "user", "content": "hi there"}]
-        count = server.post("/tokenize", {"model": server.model, "messages": messages}).json["count"]
-        answer = server.chat("hi there", max_tokens=1).json
-        assert answer["usage"]["prompt_tokens"] == count
+    def test_numbers_that_are_no_tokens(self, server: Server) -> None:
+        assert server.post("/detokenize", {"tokens": []}).json == {"prompt": ""}
+        assert server.post("/detokenize", {"tokens": [4_000_000]}).json == {"prompt": ""}
+        server.post("/detokenize", {"tokens": [-1]}).refused(400, "Bad Request", "body.tokens.0")
 
-    def test_token_strings(self, server: Any) -> None:
+    def test_token_strings(self, server: Server) -> None:
         body = server.post("/tokenize", {"prompt": "one two", "return_token_strs": True}).json
         assert len(body["token_strs"]) == body["count"]
+        assert "".join(body["token_strs"]).replace("Ġ", " ") == "one two"
 
+    def test_a_long_prompt_is_counted_whole(self, server: Server) -> None:
+        assert server.post("/tokenize", {"prompt": "x y " * 5000}).json["count"] > 4096
 
-class TestChat:
-    def test_shape(self, server: Any) -> None:
-        answer = server.chat(max_tokens=5)
-        body = answer.json
-        assert answer.status == 200
-        assert " ".join(body) == CHAT_KEYS
-        assert " ".join(body["choices"][0]) == CHOICE_KEYS
-        assert " ".join(body["choices"][0]["message"]) == MESSAGE_KEYS
-        assert " ".join(body["usage"]) == USAGE_KEYS
-        assert body["object"] == "chat.completion"
-        assert body["model"] == server.model
-        assert re.fullmatch(r"chatcmpl-[0-9a-f]{16}", body["id"])
+    def test_tools_count(self, server: Server) -> None:
+        """Where the template prints them; no tools are as good as none."""
+        body = {"messages": [{"role": "user", "content": "hi there"}]}
+        without = server.post("/tokenize", body).json["count"]
+        assert server.post("/tokenize", {**body, "tools": []}).json["count"] == without
+        assert server.post("/tokenize", {**body, "tools": [TOOL]}).json["count"] > without
 
-    def test_length_ends_it(self, server: Any) -> None:
-        body = server.chat(max_tokens=5).json
-        usage = body["usage"]
-        assert body["choices"][0]["finish_reason"] == "length"
-        assert usage["completion_tokens"] == 5
-        assert usage["total_tokens"] == usage["prompt_tokens"] + 5
+    def test_generation_prompt(self, server: Server) -> None:
+        messages = [{"role": "user", "content": "hi there"}]
+        whole = server.post("/tokenize", {"messages": messages}).json["tokens"]
+        bare = server.post("/tokenize", {"messages": messages, "add_generation_prompt": False}).json["tokens"]
+        assert whole[: len(bare)] == bare
+        assert len(whole) > len(bare)
 
-    def test_max_completion_tokens_wins(self, server: Any) -> None:
-        assert server.chat(max_tokens=50, max_completion_tokens=3).json["usage"]["completion_tokens"] == 3
-
-    def test_several_choices(self, server: Any) -> None:
-        body = server.chat(max_tokens=4, n=3).json
-        assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
-        assert body["usage"]["completion_tokens"] == 12
-
-    def test_same_seed_same_answer(self, server: Any) -> None:
-        first, second = (server.chat(max_tokens=12, seed=7, temperature=0).json["choices"] for _ in range(2))
-        assert first == second
-
-    def test_stop_string_is_cut_off_and_named(self, server: Any) -> None:
-        whole = server.chat(max_tokens=16, seed=1, temperature=0).json["choices"][0]["message"]["content"]
-        stop = whole[len(whole) // 2 :][:3]
-        choice = server.chat(max_tokens=16, seed=1, temperature=0, stop=[stop]).json["choices"][0]
-        assert choice["message"]["content"] == whole[: whole.index(stop)]
-        assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", stop)
-
-    def test_stop_token_ends_it(self, server: Any) -> None:
-        fields = {"max_tokens": 8, "seed": 1, "temperature": 0, "return_token_ids": True}
-        ids = server.chat(**fields).json["choices"][0]["token_ids"]
-        choice = server.chat(**fields, stop_token_ids=[ids[3]]).json["choices"][0]
-        assert choice["token_ids"] == ids[: ids.index(ids[3]) + 1]
-        assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", ids[3])
-
-    def test_ignore_eos_goes_on(self, server: Any) -> None:
-        assert server.chat(max_tokens=600, ignore_eos=True).json["usage"]["completion_tokens"] == 600
-
-    def test_content_parts(self, server: Any) -> None:
-        messages = [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
-        body = {"model": server.model, "messages": messages, "max_tokens": 1}
-        parts = server.post("/v1/chat/completions", body).json["usage"]["prompt_tokens"]
-        assert parts == server.chat("hello", max_tokens=1).json["usage"]["prompt_tokens"]
-
-    def test_unknown_fields_are_ignored_and_of_duplicates_the_last_counts(self, server: Any) -> None:
-        messages = '[{"role":"user","content":"hi"}]'
-        raw = f'{{"messages":{messages},"max_tokens":9,"whatever":[1],"max_tokens":2}}'.encode()
-        assert server.post("/v1/chat/completions", raw).json["usage"]["completion_tokens"] == 2
-
-    def test_logprobs(self, server: Any) -> None:
-        logprobs = server.chat(max_tokens=3, logprobs=True, top_logprobs=2).json["choices"][0]["logprobs"]
-        assert list(logprobs) == ["content"]
-        assert len(logprobs["content"]) == 3
-        for entry in logprobs["content"]:
-            assert list(entry) == ["token", "logprob", "bytes", "top_logprobs"]
-            assert entry["logprob"] <= 0
-            assert len(entry["top_logprobs"]) == 2
-            assert bytes(entry["bytes"]).decode() == entry["token"]
-
-    def test_json_object(self, tools_server: Any) -> None:
-        choice = tools_server.chat("JSON, please", response_format={"type": "json_object"}, max_tokens=400).json[
-            "choices"
-        ][0]
-        if choice["finish_reason"] == "stop":
-            assert isinstance(json.loads(choice["message"]["content"]), dict)
-
-    def test_json_schema(self, tools_server: Any) -> None:
-        schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-        form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
-        choice = tools_server.chat("JSON, please", response_format=form, max_tokens=400).json["choices"][0]
-        if choice["finish_reason"] == "stop":
-            assert isinstance(json.loads(choice["message"]["content"])["a"], int)
+    def test_refusals(self, server: Server) -> None:
+        neither = server.post("/tokenize", {"model": server.model}).refused(400, "Bad Request", "body.prompt")
+        assert neither.startswith("2 validation errors:")
+        server.post("/tokenize", {"prompt": ["a", "b"]}).refused(400, "Bad Request", "body.prompt")
+        empty = server.post("/tokenize", {"messages": []}).refused(400, "BadRequestError", None)
+        assert empty == "Cannot apply chat template to an empty conversation. Provide at least one message."
+        server.post("/tokenize", {"model": "nope", "prompt": "x"}).refused(404, "NotFoundError", "model")
 
 
 class TestRequestIds:
-    def test_header_wins_over_body(self, server: Any) -> None:
-        messages = [{"role": "user", "content": "x"}]
-        body = {"messages": messages, "max_tokens": 1, "request_id": "body-rid-9"}
-        assert server.post("/v1/chat/completions", body).json["id"] == "chatcmpl-body-rid-9"
-        named = server.post("/v1/chat/completions", body, x_request_id="gw-abc-123")
-        assert named.json["id"] == "chatcmpl-gw-abc-123"
+    def test_given_in_the_header(self, server: Server) -> None:
+        body: dict[str, Any] = {"model": server.model, "prompt": "x", "max_tokens": 2}
+        assert server.post("/v1/completions", body, x_request_id="gw-1").json["id"] == "cmpl-gw-1"
+        events = server.post("/v1/completions", {**body, "stream": True}, x_request_id="gw-2").events
+        assert {event["id"] for event in events} == {"cmpl-gw-2"}
+        body = {"model": server.model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+        assert server.post("/v1/chat/completions", body, x_request_id="gw-3").json["id"] == "chatcmpl-gw-3"
 
-    def test_completions_and_streams_too(self, server: Any) -> None:
-        body = {"prompt": "x", "max_tokens": 2, "stream": True}
-        events = server.post("/v1/completions", body, x_request_id="gw-1").events
-        assert {event["id"] for event in events} == {"cmpl-gw-1"}
+    @direct_only("the gateway gives each request an id, in the header")
+    def test_given_in_the_body_or_not(self, server: Server) -> None:
+        assert server.complete("x", max_tokens=1, request_id="body-9").json["id"] == "cmpl-body-9"
+        assert re.fullmatch(r"cmpl-[0-9a-f]{16}", server.complete("x", max_tokens=1).json["id"])
+        assert re.fullmatch(r"chatcmpl-[0-9a-f]{16}", server.chat(max_tokens=1).json["id"])
+
+    @direct_only("the gateway always says the id")
+    def test_without_the_flag_the_answer_has_no_such_header(self, server: Server) -> None:
+        assert "x-request-id" not in server.call("GET", "/v1/models", x_request_id="gw-1").headers
+
+    def test_with_the_flag_it_has_one(self, guarded: Server) -> None:
+        body = {"model": guarded.model, "prompt": "x", "max_tokens": 1}
+        assert guarded.post("/v1/completions", body, x_request_id="gw-4").headers["x-request-id"] == "gw-4"
+        assert guarded.post("/v1/completions", body).headers["x-request-id"]

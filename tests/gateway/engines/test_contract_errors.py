@@ -1,175 +1,191 @@
-"""What a vLLM 0.32 server refuses, with which words, and its tool calls.
+"""What a vLLM 0.32 server refuses, with which words. Part of the contract (see test_contract.py).
 
-Part of the contract: over HTTP alone, against the simulated server or a real one (see conftest)."""
+The gateway refuses some of it first, with the same status and in its own words: `Answer.refused` knows.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Current weather of a city",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    },
-}
-NAMED = {"type": "function", "function": {"name": "get_weather"}}
-MESSAGE_KEYS = ["role", "content", "refusal", "annotations", "audio", "function_call"]
+from .contract import Server, direct_only
+
+USER = {"role": "user", "content": "x"}
 
 
-class TestTools:
-    def test_without_a_parser(self, server: Any) -> None:
-        auto = server.chat(tools=[WEATHER]).refused(400, "BadRequestError", None)
-        assert auto == '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
-        required = server.chat(tools=[WEATHER], tool_choice="required").refused(400, "BadRequestError", None)
-        assert required == 'tool_choice="required" requires --tool-call-parser to be set'
-        named = server.chat(tools=[WEATHER], tool_choice=NAMED).refused(400, "BadRequestError", None)
-        assert named == 'tool_choice=function "get_weather" requires --tool-call-parser to be set'
-
-    def test_choice_none_needs_no_parser(self, server: Any) -> None:
-        assert server.chat(tools=[WEATHER], tool_choice="none", max_tokens=1).status == 200
-
-    @pytest.mark.parametrize(("choice", "reason"), [("required", "tool_calls"), (NAMED, "stop")])
-    def test_a_call(self, tools_server: Any, choice: Any, reason: str) -> None:
-        answer = tools_server.chat("Weather in Paris?", tools=[WEATHER], tool_choice=choice, max_tokens=400)
-        body = answer.json["choices"][0]
-        assert body["finish_reason"] == reason
-        assert list(body["message"]) == [*MESSAGE_KEYS, "tool_calls", "reasoning"]
-        call = body["message"]["tool_calls"][0]
-        assert list(call) == ["id", "type", "function"]
-        assert call["id"].startswith("chatcmpl-tool-")
-        assert call["function"]["name"] == "get_weather"
-        assert isinstance(json.loads(call["function"]["arguments"])["city"], str)
-
-    def test_a_call_that_is_cut_is_text(self, tools_server: Any) -> None:
-        answer = tools_server.chat("Weather in Paris?", tools=[WEATHER], tool_choice=NAMED, max_tokens=6)
-        choice = answer.json["choices"][0]
-        assert choice["finish_reason"] == "length"
-        assert "tool_calls" not in choice["message"]
-
-    def test_auto(self, tools_server: Any) -> None:
-        choice = tools_server.chat("What is the weather in Paris?", tools=[WEATHER], max_tokens=400).json["choices"][0]
-        assert choice["finish_reason"] in ("tool_calls", "stop", "length")
-        assert ("tool_calls" in choice["message"]) == (choice["finish_reason"] == "tool_calls")
-
-    def test_streamed(self, tools_server: Any) -> None:
-        fields = {"tools": [WEATHER], "tool_choice": "required", "max_tokens": 400, "stream": True}
-        events = tools_server.chat("Weather in Paris?", **fields).events
-        deltas = [event["choices"][0]["delta"] for event in events]
-        calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
-        assert calls[0]["function"]["name"] == "get_weather"
-        assert calls[0]["id"].startswith("chatcmpl-tool-")
-        assert {call["index"] for call in calls} == {0}
-        arguments = "".join(call["function"].get("arguments") or "" for call in calls)
-        assert "city" in json.loads(arguments)
-        assert not any(delta.get("content") for delta in deltas)
-        assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
-
-    def test_choices_that_make_no_sense(self, tools_server: Any) -> None:
-        other = {"type": "function", "function": {"name": "other"}}
-        tools_server.chat(tools=[WEATHER], tool_choice=other).refused(400, "Bad Request", "tool_choice")
-        tools_server.chat(tool_choice="auto").refused(400, "Bad Request", "tool_choice")
-        tools_server.chat(tools=[]).refused(400, "Bad Request", "tools")
+def test_unknown_model(server: Server) -> None:
+    body = {"model": "nope", "messages": [USER]}
+    message = f"The model `nope` does not exist. Valid aliases: {server.model}."
+    for path, extra in (("/v1/chat/completions", {}), ("/v1/completions", {"prompt": "x"})):
+        told = server.post(path, {**body, **extra}).refused(404, "NotFoundError", "model")
+        assert told == message or (server.behind and "'nope' does not exist here" in told)
 
 
-class TestErrors:
-    def test_unknown_model(self, server: Any) -> None:
-        body = {"model": "nope", "messages": [{"role": "user", "content": "x"}]}
-        message = f"The model `nope` does not exist. Valid aliases: {server.model}."
-        for path, extra in (("/v1/chat/completions", {}), ("/v1/completions", {"prompt": "x"}), ("/tokenize", {})):
-            assert server.post(path, {**body, **extra}).refused(404, "NotFoundError", "model") == message
+@direct_only("the gateway has to be told a model, since it has several")
+def test_no_model_is_the_only_one(server: Server) -> None:
+    for model in ({}, {"model": None}, {"model": ""}):
+        assert server.post("/v1/completions", {**model, "prompt": "x", "max_tokens": 1}).json["model"] == server.model
+
+
+class TestValues:
+    """That the sampler refuses."""
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"temperature": -3}, "temperature must be non-negative, got -3.0. (parameter=temperature, value=-3.0)"),
+            ({"temperature": 3}, "temperature must be in [0, 2], got 3.0. (parameter=temperature, value=3.0)"),
+            ({"top_p": 1.5}, "top_p must be in (0, 1], got 1.5. (parameter=top_p, value=1.5)"),
+            ({"top_k": -2}, "top_k must be 0 (disable), or at least 1, got -2."),
+            ({"min_p": 2}, "min_p must be in [0, 1], got 2.0."),
+            ({"presence_penalty": 9}, "presence_penalty must be in [-2, 2], got 9.0."),
+            ({"frequency_penalty": -9}, "frequency_penalty must be in [-2, 2], got -9.0."),
+            ({"repetition_penalty": 0}, "repetition_penalty must be greater than zero, got 0.0."),
+            ({"n": 0}, "n must be at least 1, got 0."),
+            ({"n": 2, "temperature": 0}, "n must be 1 when using greedy sampling, got 2."),
+            ({"min_tokens": -1}, "min_tokens must be greater than or equal to 0, got -1."),
+            ({"min_tokens": 5}, "min_tokens must be less than or equal to max_tokens=2, got 5."),
+            ({"stop": ["a", ""]}, "stop cannot contain an empty string."),
+            ({"bad_words": [""]}, "bad_words cannot contain an empty string. Got bad_words=['']"),
+            (
+                {"allowed_token_ids": []},
+                "allowed_token_ids is not None and empty! (parameter=allowed_token_ids, value=[])",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("route", ["chat", "complete"])
+    def test_out_of_range(self, server: Server, route: str, fields: dict[str, Any], message: str) -> None:
+        param = message.partition("(parameter=")[2].partition(",")[0] or None
+        assert getattr(server, route)(max_tokens=2, **fields).refused(400, "BadRequestError", param) == message
+
+    def test_many_choices(self, server: Server) -> None:
+        message = server.complete(n=16_385, max_tokens=1).refused(400, "BadRequestError", None)
+        assert message.startswith("n must be at most 16384, got 16385.")
+
+    def test_no_finite_number(self, server: Server) -> None:
+        body = b'{"model":"%b","prompt":"x","temperature":Infinity}' % server.model.encode()
+        server.post("/v1/completions", body).refused(400, "BadRequestError", "temperature")
+
+    def test_logprobs(self, server: Server) -> None:
+        high = "Requested sample logprobs of 21, which is greater than max allowed: 20 (parameter=logprobs, value=21)"
+        assert server.complete(logprobs=21).refused(400, "BadRequestError", "logprobs") == high
+        assert server.chat(logprobs=True, top_logprobs=21).refused(400, "BadRequestError", "logprobs") == high
+        assert server.complete(logprobs=20, max_tokens=1).status == 200
+        server.complete(logprobs=-1).refused(400, "BadRequestError", "logprobs")
+        low = server.complete(logprobs=-2).refused(400, "BadRequestError", "logprobs")
+        assert low == "`logprobs` must be a positive value or -1. (parameter=logprobs, value=-2)"
+        server.complete(logprobs="a").refused(400, "BadRequestError", "logprobs")
+        server.chat(top_logprobs=2).refused(400, "BadRequestError", "top_logprobs")
+        server.complete(prompt_logprobs=1, stream=True).refused(400, "BadRequestError", "prompt_logprobs")
+
+    def test_token_ids_out_of_vocabulary(self, server: Server) -> None:
+        for token in (4_000_000, -1):
+            message = server.complete(stop_token_ids=[token]).refused(400, "BadRequestError", "stop_token_ids")
+            assert message.startswith(f"token_id(s) [{token}] in stop_token_ids contain out-of-vocab token ids.")
+        server.chat(logit_bias={"4000000": 1}).refused(400, "BadRequestError", "logit_bias")
+        server.chat(logit_bias={"a": 1}).refused(400, "BadRequestError", "logit_bias")
+        for prompt in ([4_000_000], [[1], [4_000_000]]):
+            message = server.complete(prompt).refused(400, "BadRequestError", None)
+            assert message == "Token id 4000000 is out of vocabulary"
+
+
+class TestPrompts:
+    def test_empty(self, server: Server) -> None:
+        for prompt in ("", None):
+            server.complete(prompt).refused(400, "BadRequestError", "prompt")
+        assert server.complete([]).refused(400, "BadRequestError", None)
+        for prompt in ([""], ["", "a"], [[]]):
+            assert server.complete(prompt).refused(400, "BadRequestError", None) == "The decoder prompt cannot be empty"
+
+    @pytest.mark.parametrize("prompt", [5, True, {}, [1.5], [1, "a"], [[1], "a"], [-1]])
+    def test_of_another_kind(self, server: Server, prompt: Any) -> None:
+        answer = server.complete(prompt)
+        assert answer.status == 400
+        place = answer.json["error"]["param"]
+        assert place.startswith("body.prompt") or (server.behind and place == "prompt")
+
+    def test_empty_conversation(self, server: Server) -> None:
+        message = server.converse([]).refused(400, "BadRequestError", None)
+        assert message == "Cannot apply chat template to an empty conversation. Provide at least one message."
+
+    @pytest.mark.parametrize("message", [5, {"content": "x"}, {"role": 5, "content": "x"}, {**USER, "content": None}])
+    def test_no_message(self, server: Server, message: Any) -> None:
+        answer = server.converse([message])
+        assert answer.status == 400
+        assert answer.json["error"]["type"] == "Bad Request"
+        assert answer.json["error"]["param"].startswith("body.messages")
+
+    def test_no_part_that_can_be_read(self, server: Server) -> None:
+        for part in ({"type": "nope", "text": "x"}, {"type": "text", "text": 5}, {"text": "x"}):
+            server.converse([{**USER, "content": [part]}]).refused(400, "BadRequestError", None)
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        server.converse([{**USER, "content": [image]}]).refused(400, "BadRequestError", None)
 
     @pytest.mark.parametrize("stream", [False, True])
-    def test_prompt_too_long_is_json_even_for_a_stream(self, server: Any, stream: bool) -> None:
-        window = server.get("/v1/models").json["data"][0]["max_model_len"]
-        long = "x y " * window
-        message = (
-            f"This model's maximum context length is {window} tokens. However, your prompt contains at least "
-            f"{window + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce the "
-            f"length of the input prompt. (parameter=input_tokens, value={window + 1})"
-        )
-        chat = server.chat(long, max_tokens=4, stream=stream)
-        assert chat.refused(400, "BadRequestError", "input_tokens") == message
-        completion = server.complete(long, max_tokens=4, stream=stream)
-        assert completion.refused(400, "BadRequestError", "input_tokens") == message
+    def test_lone_surrogates(self, server: Server, stream: bool) -> None:
+        assert server.complete("a\ud800b", max_tokens=1, stream=stream).refused(400, "BadRequestError", None)
+        assert server.chat("a\ud800b", max_tokens=1, stream=stream).refused(400, "BadRequestError", None)
 
-    def test_prompt_and_output_too_long(self, server: Any) -> None:
-        window = server.get("/v1/models").json["data"][0]["max_model_len"]
-        message = server.chat("hello", max_tokens=window).refused(400, "BadRequestError", "input_tokens")
-        assert f"maximum context length is {window} tokens" in message
-        assert f"requested {window} output tokens" in message
+    def test_a_template_of_ones_own(self, server: Server) -> None:
+        server.chat(chat_template="x").refused(400, "BadRequestError", None)
 
-    def test_max_tokens(self, server: Any) -> None:
-        window = server.get("/v1/models").json["data"][0]["max_model_len"]
-        high = server.chat(max_tokens=5_000_000).refused(400, "BadRequestError", "max_tokens")
-        assert high == (
-            f"max_tokens=5000000 cannot be greater than max_model_len={window}. Please request fewer output tokens. "
-            "(parameter=max_tokens, value=5000000)"
-        )
-        low = server.chat(max_tokens=-1).refused(400, "BadRequestError", "max_tokens")
-        assert low == "max_tokens must be at least 1, got -1. (parameter=max_tokens, value=-1)"
 
-    def test_values_that_the_sampler_refuses(self, server: Any) -> None:
-        message = server.chat(temperature=-3).refused(400, "BadRequestError", "temperature")
-        assert message == "temperature must be non-negative, got -3.0. (parameter=temperature, value=-3.0)"
-        server.chat(top_p=1.5).refused(400, "BadRequestError", "top_p")
-        server.chat(n=0).refused(400, "BadRequestError", "n")
-        server.chat(presence_penalty=9).refused(400, "BadRequestError", "presence_penalty")
-
-    def test_missing_field(self, server: Any) -> None:
+class TestBodies:
+    def test_missing_field(self, server: Server) -> None:
         answer = server.post("/v1/chat/completions", {"model": server.model})
         message = answer.refused(400, "Bad Request", "body.messages")
-        assert message == (
+        assert server.behind or message == (
             "1 validation error:\n"
             "  {'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required', 'input': '<dict of 1 items>'}"
         )
 
-    def test_wrong_types(self, server: Any) -> None:
+    def test_wrong_types(self, server: Server) -> None:
         server.chat(max_tokens="many").refused(400, "Bad Request", "body.max_tokens")
-        server.chat(stream_options={"include_usage": True}).refused(400, "Bad Request", "stream_options")
+        message = server.chat(top_k=1.5).refused(400, "Bad Request", "body.top_k")
+        assert message == (
+            "1 validation error:\n  {'type': 'int_from_float', 'loc': 'body.top_k', 'msg': 'Input should be a valid "
+            "integer, got a number with a fractional part', 'input': '1.5'}"
+        )
+        message = server.chat(stop=5).refused(400, "Bad Request", "body.stop")
+        assert message.startswith("2 validation errors:\n  {'type': 'string_type', 'loc': 'body.stop', 'msg':")
+        server.complete(seed=2**64).refused(400, "Bad Request", "body.seed")
+        server.complete(skip_special_tokens="maybe").refused(400, "Bad Request", "body.skip_special_tokens")
+        server.complete(n=None).refused(400, "Bad Request", "body.n")
+        server.complete(response_format={"type": "nope"}).refused(400, "Bad Request", "body.response_format.type")
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nothing", b"\xff\xfe"])
-    def test_no_json_object(self, server: Any, body: bytes) -> None:
-        answer = server.post("/v1/chat/completions", body)
-        assert answer.status == 400
-        assert answer.json["error"]["type"] == "Bad Request"
+    def test_errors_are_counted_and_ten_of_them_told(self, server: Server) -> None:
+        message = server.complete(stop_token_ids=["a"] * 30).refused(400, "Bad Request", "body.stop_token_ids.0")
+        assert message.startswith("30 validation errors:\n")
+        assert message.endswith("...and 20 more errors")
+        assert message.count("\n") == 11
 
-    def test_other_content_type(self, server: Any) -> None:
-        answer = server.post("/v1/chat/completions", b"{}", content_type="text/plain")
-        message = answer.refused(400, "Bad Request", None)
-        assert message.endswith("Unsupported Media Type: Only 'application/json' is allowed")
+    def test_rules_over_several_fields(self, server: Server) -> None:
+        message = server.chat(stream_options={"include_usage": True}).refused(400, "BadRequestError", "stream_options")
+        assert message == "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
+        server.chat(response_format={"type": "json_schema"}).refused(400, "BadRequestError", "response_format")
+        for salt in ("", "a/b", "x" * 129):
+            server.complete(cache_salt=salt).refused(400, "BadRequestError", "cache_salt")
 
-    def test_key_guards_only_v1(self, keyed_server: Any) -> None:
-        for header in ("Bearer wrong", "Basic secret", ""):
-            answer = keyed_server.call("GET", "/v1/models", authorization=header)
-            assert (answer.status, answer.body) == (401, b'{"error":"Unauthorized"}')
-            assert keyed_server.call("GET", "/metrics", authorization=header).status == 200
-        assert keyed_server.get("/v1/models").status == 200
-        assert keyed_server.post("/tokenize", {"prompt": "x"}, authorization="").status == 200
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nothing", b"5", b"null", b"\xff\xfe"])
+    def test_no_json_object(self, server: Server, body: bytes) -> None:
+        for path in ("/v1/chat/completions", "/v1/completions"):
+            answer = server.post(path, body)
+            assert answer.status == 400
+            told = answer.json["error"]
+            assert told["type"] == "Bad Request" or (server.behind and told["type"] == "invalid_request_error")
 
+    @direct_only("the gateway's errors always have OpenAI's shape")
+    @pytest.mark.parametrize("body", [b'{"prompt":"a\xffb"}', b"[" * 2000])
+    def test_a_body_that_the_reader_gives_up(self, server: Server, body: bytes) -> None:
+        answer = server.post("/v1/completions", body)
+        assert (answer.status, answer.body) == (400, b'{"detail":"There was an error parsing the body"}')
 
-class TestOverload:
-    def test_503_without_retry_after(self, overload_server: Any) -> None:
-        body = {"prompt": "x", "max_tokens": 3000, "ignore_eos": True, "stream": True}
-        held = [overload_server.send("POST", "/v1/completions", body) for _ in range(2)]
-        try:
-            overload_server.wait_for(lambda: overload_server.metric("vllm:num_requests_running") == 2)
-            answer = overload_server.complete("x", max_tokens=1)
-            assert answer.status == 503
-            assert answer.json["error"]["code"] == 503
-            assert "retry-after" not in answer.headers
-        finally:
-            for connection in held:
-                connection.close()
-        overload_server.wait_for(lambda: overload_server.complete("x", max_tokens=1).status == 200)
-        assert overload_server.metric("vllm:admission_rejections_total", reason="max_num_queued_reqs") >= 1
+    @direct_only("the gateway doesn't look at the content type, and says to the model server what it is")
+    def test_other_content_type(self, server: Server) -> None:
+        for kind in ("text/plain", ""):
+            answer = server.post("/v1/chat/completions", b"{}", content_type=kind)
+            message = answer.refused(400, "Bad Request", None)
+            assert message.endswith("Unsupported Media Type: Only 'application/json' is allowed")
+        body = b'{"prompt":"a","max_tokens":1}'
+        assert server.post("/v1/completions", body, content_type="APPLICATION/JSON; charset=utf-8").status == 200

@@ -1,25 +1,28 @@
-"""What a vLLM 0.32 server streams, and its answers to /v1/completions.
+"""What a vLLM 0.32 server streams of a chat.
 
-Part of the contract: over HTTP alone, against the simulated server or a real one (see conftest)."""
+A chunk may carry several tokens: a server that is ahead of its network puts them together. Part of the contract (see
+test_contract.py)."""
 
 from __future__ import annotations
 
-import re
+import json
 from typing import Any
 
-COMPLETION_KEYS = (
-    "id object created model choices service_tier system_fingerprint usage kv_transfer_params "
-    "ec_transfer_params metrics"
-)
-COMPLETION_CHOICE_KEYS = (
-    "index text logprobs finish_reason stop_reason token_ids prompt_logprobs prompt_token_ids routed_experts"
-)
-USAGE_KEYS = "prompt_tokens total_tokens completion_tokens prompt_tokens_details completion_tokens_details"
+import pytest
+
+from .contract import Server, direct_only
+
+GREEDY: dict[str, Any] = {"temperature": 0, "seed": 1, "ignore_eos": True}
+
+
+def text_of(events: list[Any], index: int = 0) -> str:
+    choices = [choice for event in events for choice in event["choices"] if choice["index"] == index]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 class TestChatStream:
-    def test_framing(self, server: Any) -> None:
-        answer = server.chat(max_tokens=3, stream=True, stream_options={"include_usage": True})
+    def test_framing(self, server: Server) -> None:
+        answer = server.chat(max_tokens=3, stream=True, stream_options={"include_usage": True}, ignore_eos=True)
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert "content-length" not in answer.headers
         first, *middle, last, usage = answer.events
@@ -37,14 +40,20 @@ class TestChatStream:
         assert list(usage["usage"]) == ["prompt_tokens", "total_tokens", "completion_tokens"]
         assert usage["usage"]["completion_tokens"] == 3
 
-    def test_no_usage_unless_asked(self, server: Any) -> None:
-        events = server.chat(max_tokens=3, stream=True).events
+    def test_no_usage_unless_asked(self, server: Server) -> None:
+        events = server.chat(max_tokens=3, stream=True, ignore_eos=True).events
         assert all("usage" not in event for event in events)
         assert events[-1]["choices"][0]["finish_reason"] == "length"
 
-    def test_continuous_usage(self, server: Any) -> None:
+    @direct_only("the gateway asks for usage, so that there the fingerprint comes with that")
+    def test_without_usage_the_last_chunk_has_the_fingerprint(self, server: Server) -> None:
+        *events, last = server.chat(max_tokens=3, stream=True, ignore_eos=True).events
+        assert "system_fingerprint" in last
+        assert all("system_fingerprint" not in event for event in events)
+
+    def test_continuous_usage(self, server: Server) -> None:
         options = {"include_usage": True, "continuous_usage_stats": True}
-        events = server.chat(max_tokens=3, stream=True, stream_options=options).events
+        events = server.chat(max_tokens=3, stream=True, stream_options=options, ignore_eos=True).events
         counts = [event["usage"]["completion_tokens"] for event in events]
         assert counts[0] == 0
         assert counts == sorted(counts)
@@ -52,80 +61,83 @@ class TestChatStream:
         keys = ["prompt_tokens", "total_tokens", "completion_tokens", "completion_tokens_details"]
         assert list(events[0]["usage"]) == keys
 
-    def test_same_text_as_whole(self, server: Any) -> None:
-        fields = {"max_tokens": 40, "seed": 3, "temperature": 0}
-        whole = server.chat(**fields).json["choices"][0]["message"]["content"]
-        events = server.chat(**fields, stream=True).events
-        assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == whole
+    def test_same_text_as_whole(self, server: Server) -> None:
+        whole = server.chat(max_tokens=40, **GREEDY).json["choices"][0]["message"]["content"]
+        assert text_of(server.chat(max_tokens=40, **GREEDY, stream=True).events) == whole
 
-    def test_stop_string_in_a_stream(self, server: Any) -> None:
-        fields = {"max_tokens": 16, "seed": 1, "temperature": 0}
-        whole = server.chat(**fields).json["choices"][0]["message"]["content"]
+    def test_stop_string(self, server: Server) -> None:
+        whole = server.chat(max_tokens=16, **GREEDY).json["choices"][0]["message"]["content"]
         stop = whole[len(whole) // 2 :][:3]
-        events = server.chat(**fields, stream=True, stop=stop).events
-        text = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
-        assert text == whole[: whole.index(stop)]
+        events = server.chat(max_tokens=16, **GREEDY, stream=True, stop=stop).events
+        assert text_of(events) == whole[: whole.index(stop)]
         assert events[-1]["choices"][0]["stop_reason"] == stop
 
-    def test_several_choices(self, server: Any) -> None:
-        events = server.chat(max_tokens=3, n=2, stream=True).events
+    def test_several_choices(self, server: Server) -> None:
+        events = server.chat(max_tokens=3, n=2, stream=True, ignore_eos=True).events
         ended = [event["choices"][0]["index"] for event in events if event["choices"][0]["finish_reason"]]
         assert sorted(ended) == [0, 1]
         assert [event["choices"][0]["delta"].get("role") for event in events[:2]] == ["assistant", "assistant"]
 
-    def test_logprobs(self, server: Any) -> None:
-        events = server.chat(max_tokens=3, stream=True, logprobs=True).events
+    def test_logprobs(self, server: Server) -> None:
+        events = server.chat(max_tokens=3, stream=True, logprobs=True, top_logprobs=1, ignore_eos=True).events
         entries = [entry for event in events[1:] for entry in event["choices"][0]["logprobs"]["content"]]
         assert len(entries) == 3
-        assert all(entry["top_logprobs"] == [] for entry in entries)
+        assert all(list(entry) == ["token", "logprob", "bytes", "top_logprobs"] for entry in entries)
+        assert all(len(entry["top_logprobs"]) in (1, 2) for entry in entries)
+
+    def test_token_ids(self, server: Server) -> None:
+        first, *events = server.chat("hi", max_tokens=3, stream=True, return_token_ids=True, ignore_eos=True).events
+        messages = [{"role": "user", "content": "hi"}]
+        prompt = server.engine.post("/tokenize", {"messages": messages}).json["tokens"]
+        assert first["prompt_token_ids"] == prompt
+        assert len([token for event in events for token in event["choices"][0]["token_ids"]]) == 3
 
 
-class TestCompletions:
-    def test_shape(self, server: Any) -> None:
-        body = server.complete(max_tokens=4).json
-        assert " ".join(body) == COMPLETION_KEYS
-        assert " ".join(body["choices"][0]) == COMPLETION_CHOICE_KEYS
-        assert " ".join(body["usage"]) == USAGE_KEYS
-        assert body["object"] == "text_completion"
-        assert re.fullmatch(r"cmpl-[0-9a-f]{16}", body["id"])
+LATE = [
+    ({"stop_token_ids": [4_000_000]}, "stop_token_ids"),
+    ({"logit_bias": {"4000000": 1}}, "logit_bias"),
+    ({"allowed_token_ids": [4_000_000]}, "allowed_token_ids"),
+]
 
-    def test_sixteen_tokens_unless_told(self, server: Any) -> None:
-        assert server.complete(ignore_eos=True).json["usage"]["completion_tokens"] == 16
 
-    def test_logprobs(self, server: Any) -> None:
-        choice = server.complete(max_tokens=4, logprobs=2).json["choices"][0]
-        logprobs = choice["logprobs"]
-        assert list(logprobs) == ["text_offset", "token_logprobs", "tokens", "top_logprobs"]
-        assert {len(values) for values in logprobs.values()} == {4}
-        assert logprobs["text_offset"][0] == 0
-        assert "".join(logprobs["tokens"]) == choice["text"]
+class TestErrorsInStreams:
+    """What only the engine refuses is told when the stream has begun: an event, then the end as always."""
 
-    def test_echo(self, server: Any) -> None:
-        text = server.complete("def f(x):", max_tokens=2, echo=True).json["choices"][0]["text"]
-        assert text.startswith("def f(x):")
-        assert len(text) > len("def f(x):")
+    @pytest.mark.parametrize(("fields", "param"), LATE)
+    @pytest.mark.parametrize("route", ["chat", "complete"])
+    def test_an_error_is_an_event(self, server: Server, route: str, fields: dict[str, Any], param: str) -> None:
+        (event,) = getattr(server, route)(max_tokens=2, stream=True, **fields).events
+        assert list(event) == ["error"]
+        error = event["error"]
+        assert list(error) == ["message", "type", "param", "code"]
+        assert (error["type"], error["param"], error["code"]) == ("BadRequestError", param, 400)
+        whole = getattr(server, route)(max_tokens=2, **fields)
+        assert whole.refused(400, "BadRequestError", param) == error["message"]
 
-    def test_echo_alone(self, server: Any) -> None:
-        choice = server.complete("def f(x):", max_tokens=0, echo=True, logprobs=1).json["choices"][0]
-        assert choice["text"] == "def f(x):"
-        assert choice["logprobs"]["token_logprobs"][0] is None
+    def test_its_layout_is_another_one(self, server: Server) -> None:
+        """With a space after colons and commas, unlike all other events: who searches in bytes has to know both."""
+        body = server.complete(max_tokens=2, stream=True, stop_token_ids=[4_000_000]).body
+        assert body.startswith(b'data: {"error": {"message": "')
 
-    def test_list_of_prompts(self, server: Any) -> None:
-        body = server.complete(["one", "two three"], max_tokens=2, n=2).json
-        assert [choice["index"] for choice in body["choices"]] == [0, 1, 2, 3]
-        assert body["usage"]["completion_tokens"] == 8
+    def test_too_many_logprobs(self, server: Server) -> None:
+        (event,) = server.complete(max_tokens=2, stream=True, logprobs=21).events
+        assert event["error"]["param"] == "logprobs"
+        (event,) = server.chat(max_tokens=2, stream=True, logprobs=True, top_logprobs=21).events
+        assert event["error"]["param"] == "logprobs"
 
-    def test_token_ids(self, server: Any) -> None:
-        tokens = server.post("/tokenize", {"prompt": "def f(x):"}).json["tokens"]
-        body = server.complete(tokens, max_tokens=2).json
-        assert body["usage"]["prompt_tokens"] == len(tokens)
-        lists = server.complete([tokens, tokens], max_tokens=2).json
-        assert lists["usage"]["prompt_tokens"] == 2 * len(tokens)
+    def test_token_ids_out_of_vocabulary(self, server: Server) -> None:
+        (event,) = server.complete([4_000_000], max_tokens=2, stream=True).events
+        assert event["error"]["message"] == "Token id 4000000 is out of vocabulary"
 
-    def test_stream(self, server: Any) -> None:
-        options = {"include_usage": True}
-        *events, last, usage = server.complete(max_tokens=3, stream=True, stream_options=options).events
-        keys = ["index", "text", "logprobs", "finish_reason", "stop_reason", "prompt_token_ids", "token_ids"]
-        assert all(list(event["choices"][0]) == keys for event in [*events, last])
-        assert last["choices"][0]["finish_reason"] == "length"
-        assert usage["usage"]["completion_tokens"] == 3
+    def test_what_the_front_end_refuses_is_no_stream(self, server: Server) -> None:
+        server.chat(stream=True, temperature=-3).refused(400, "BadRequestError", "temperature")
+        server.complete(stream=True, n=0).refused(400, "BadRequestError", None)
+        server.complete(stream=True, stop="").refused(400, "BadRequestError", None)
+
+
+def test_every_event_is_json_on_one_line(server: Server) -> None:
+    body = server.chat(max_tokens=20, stream=True, **GREEDY).body
+    lines = [line for line in body.split(b"\n") if line]
+    assert all(line.startswith(b"data: ") for line in lines)
+    assert lines[-1] == b"data: [DONE]"
+    assert all(isinstance(json.loads(line[6:]), dict) for line in lines[:-1])

@@ -429,7 +429,7 @@ async def test_what_cannot_be_rendered_or_fails_is_an_error_body(tokenizer_file:
         raise RuntimeError("no ids left")
 
     app = build_app(make_settings(tokenizer_file), new_id=fail)
-    start, body = await answered(app, "/v1/chat/completions", {"messages": [{"role": "user", "content": 3}]})
+    start, body = await answered(app, "/v1/chat/completions", {"messages": [{"role": "user", "content": [3]}]})
     assert (start["status"], body["error"]["type"]) == (400, "BadRequestError")
     messages = [{"role": "user", "content": "x"}]
     start, body = await answered(app, "/v1/chat/completions", {"messages": messages, "max_tokens": 1})

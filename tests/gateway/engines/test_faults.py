@@ -209,9 +209,9 @@ class TestControl:
         said = faulty.post("/v1/chat/completions", {"messages": []}, x_simulate_fault="explode")
         assert "reset-mid-stream" in said.refused(400, "BadRequestError", "x-simulate-fault")
 
-    def test_the_header_needs_leave(self, server: Any) -> None:
+    def test_the_header_needs_leave(self, simulated_server: Any) -> None:
         body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
-        assert server.post("/v1/chat/completions", body, x_simulate_fault="internal-error").status == 200
+        assert simulated_server.post("/v1/chat/completions", body, x_simulate_fault="internal-error").status == 200
 
     def test_our_routes_ask_for_the_key_where_there_is_one(self, keyed_server: Any) -> None:
         assert keyed_server.get("/sim/faults").status == 200

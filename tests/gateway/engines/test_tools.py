@@ -38,20 +38,6 @@ def test_examples(schema: dict[str, Any], expected: object) -> None:
     assert example(schema) == expected
 
 
-@pytest.mark.parametrize(("choice", "keys"), [("auto", ["name"]), ("required", ["name", "arguments"])])
-def test_a_streamed_call_begins_as_vllm_does(tools_server: Any, choice: str, keys: list[str]) -> None:
-    """vLLM 0.32 with the hermes parser: ``auto`` gives the name an entry of its own, ``required`` does not."""
-    function = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
-    fields = {"tools": [{"type": "function", "function": function}], "tool_choice": choice, "stream": True}
-    events = tools_server.chat("What is the weather in Paris?", max_tokens=400, **fields).events
-    deltas = [choice["delta"] for event in events for choice in event["choices"]]
-    first, *more = [call for delta in deltas for call in delta.get("tool_calls", ())]
-    assert list(first["function"]) == keys
-    assert all(list(call) == ["index", "function"] and list(call["function"]) == ["arguments"] for call in more)
-    text = "".join(call["function"].get("arguments", "") for call in [first, *more])
-    assert text == '{"city": "Paris"}'
-
-
 def test_names_come_from_the_question() -> None:
     assert example({"type": "string"}, "What is the weather in Paris?") == "Paris"
     assert example({"type": "string"}, "open 'a.txt' now") == "a.txt"
