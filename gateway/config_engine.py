@@ -19,6 +19,7 @@ WholeSeconds = Annotated[int, Field(ge=0, le=86_400)]
 # among the arguments could be read by every user of the machine.
 _SAID_ELSEWHERE = {
     "--api-key": "--api-key-env (in the file: the endpoint's api_key_env)",
+    "--hf-token": "the environment variable HF_TOKEN",
     "--host": "--host (in the file: host)",
     "--port": "--port (in the file: port)",
     "--uds": "--host and --port (in the file: host, port)",
@@ -28,6 +29,7 @@ _SAID_ELSEWHERE = {
     "--tensor-parallel-size": "--tensor-parallel (in the file: tensor_parallel_size)",
     "-tp": "--tensor-parallel (in the file: tensor_parallel_size)",
 }
+_SHORTEST = 3  # characters of a flag that can be an abbreviation: --a
 
 
 class EngineSettings(Settings):
@@ -132,4 +134,7 @@ class EngineSettings(Settings):
             name = flag.partition("=")[0].replace("_", "-")
             if name in _SAID_ELSEWHERE:
                 raise ValueError(f"use {_SAID_ELSEWHERE[name]} instead of {name}")
+            # vLLM takes abbreviations: these would get past the line above, and some would show a secret.
+            if len(name) > _SHORTEST and any(known.startswith(name) for known in _SAID_ELSEWHERE):
+                raise ValueError(f"write {name} in full")
         return flags

@@ -20,7 +20,7 @@ from gateway.families import MODELS
 from gateway.keys import KeyFileError, Keys
 
 SettingPath = tuple[str | int, ...]
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def missing_keys(config: Config) -> Iterator[Finding]:
     for index, pool in enumerate(config.pools):
         for number, endpoint in enumerate(pool.endpoints):
             name = endpoint.api_key_env
-            if name is not None and _VARIABLE.fullmatch(name) and environment(name) is None:
+            if name is not None and VARIABLE.fullmatch(name) and environment(name) is None:
                 yield Finding(
                     ("pools", index, "endpoints", number, "api_key_env"),
                     f"the environment variable {name} is not set: export it with the API key of {endpoint.url}",
@@ -131,7 +131,7 @@ def _endpoints(index: int, pool: PoolSettings) -> Iterator[Finding]:
 
 
 def _key_variable(path: SettingPath, endpoint: EndpointSettings) -> Iterator[Finding]:
-    if endpoint.api_key_env is not None and not _VARIABLE.fullmatch(endpoint.api_key_env):
+    if endpoint.api_key_env is not None and not VARIABLE.fullmatch(endpoint.api_key_env):
         # Not quoted: it may be the key itself.
         yield Finding(path, "this is no name of an environment variable. Name the variable here, never the key itself")
 

@@ -17,13 +17,14 @@ from gateway.cli.vllm_run import patience_options, start
 from gateway.config import PoolSettings, cache_dir, environment
 from gateway.config_engine import EngineSettings
 from gateway.config_file import Flags
-from gateway.config_problems import did_you_mean, is_loopback
+from gateway.config_problems import VARIABLE, did_you_mean, is_loopback
 from gateway.families import MODELS, Model
 
 if TYPE_CHECKING:
     from gateway.engines.vllm.command import Launch
 
 _DEFAULT_PORT = 8000
+_VLLM_KEY = "VLLM_API_KEY"
 _GPU = re.compile(r"[0-9]{1,3}")
 
 _EXAMPLES = """\b
@@ -99,7 +100,7 @@ def vllm(
     answers under way (shutdown_timeout, 600 s); a second one ends everything at once.
 
     Exit codes: 0 ended as asked; 1 ended at once, or not in time; 2 wrong usage; 3 nothing was started, because
-    something stands in the way; 4 a server did not become ready; 5 a server crashed too often.
+    something stands in the way; 4 a server did not become ready; 5 a server crashed too often (others went on).
     """
     if tiny and (gpus is not None or weights is not None):
         raise click.UsageError("--tiny runs on the CPU, on a checkpoint of its own: leave out --gpus and --weights")
@@ -168,7 +169,7 @@ def _settings(pool: PoolSettings | None, given: dict[str, Any], flags: Sequence[
     try:
         return EngineSettings.model_validate(settings)
     except ValidationError as error:
-        reasons = (detail["msg"].removeprefix("Value error, ") for detail in error.errors())
+        reasons = (f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}" for d in error.errors())
         raise click.UsageError("; ".join(reasons)) from None
 
 
@@ -184,6 +185,11 @@ def _api_key(pool: PoolSettings | None, api_key_env: str | None, dry_run: bool) 
         if endpoint.api_key is not None:
             return None, endpoint.api_key
         api_key_env = endpoint.api_key_env
+    if api_key_env is None and environment(_VLLM_KEY) is not None:
+        api_key_env = _VLLM_KEY  # vLLM would find it there in any case
+    if api_key_env is not None and not VARIABLE.fullmatch(api_key_env):
+        # Not quoted: it may be the key itself.
+        raise click.UsageError("--api-key-env is no name of an environment variable: name the variable, never the key")
     if api_key_env is None or dry_run:
         return api_key_env, None
     key = environment(api_key_env)

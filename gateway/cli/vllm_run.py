@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,8 @@ def start(
 
 
 def _print_event(event: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(event))
+    with contextlib.suppress(OSError):  # nobody reads any more: that must not end a model server
+        click.echo(json.dumps(event))
 
 
 def _ignore(event: Mapping[str, Any]) -> None:

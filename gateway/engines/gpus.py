@@ -21,6 +21,10 @@ class GpuError(Exception):
     """The GPUs could not be listed, or a name is not that of a GPU. The message says what to do."""
 
 
+class MemoryUnknown(GpuError):
+    """There are GPUs, but not all of them tell their memory: some share the machine's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """``memory`` and ``free``: bytes. ``index``: as nvidia-smi numbers it; None for one that is only planned for."""
@@ -93,6 +97,4 @@ def _parsed(line: str) -> Gpu:
         index, name, total, free = (cell.strip() for cell in line.split(","))
         return Gpu(name, int(total) * MIB, int(free) * MIB, int(index))
     except ValueError:
-        raise GpuError(
-            f"nvidia-smi lists a GPU without its memory ({line.strip()!r}): say with --gpu how many GiB it has"
-        ) from None
+        raise GpuError(f"nvidia-smi lists a GPU without its memory ({line.strip()!r})") from None

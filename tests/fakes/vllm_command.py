@@ -4,8 +4,9 @@ What it does stands as JSON in $FAKE_VLLM: `prints` (lines), `exits` (with this 
 listens), `names` (the model that it says it serves), `health` (status of /health), `faults` (in how many starts that
 holds; later ones are well), `later` (more of these, from the second start on), `ends_after` (answers of /health,
 then it crashes), `outlives` (SIGTERM is ignored),
-`drains` (SIGTERM is obeyed once /release was asked), `children` (another process, which ignores SIGTERM), `starts` (a
-file that gets a line with the process ids for each start). Imports nothing but the standard library.
+`drains` (SIGTERM is obeyed once /release was asked), `children` (another process, which ignores SIGTERM), `leaves` (one
+in a session of its own, which keeps our output open; its id is printed), `starts` (a file that gets a line with the
+process ids for each start). Imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def main(arguments: list[str]) -> None:
     if orders.get("outlives"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _note_start(orders)
+    if orders.get("leaves"):
+        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
+        print(f"left {child.pid}", flush=True)
     for line in orders.get("prints", ()):
         print(line, end="" if line.endswith("\r") else "\n", flush=True)
     if "exits" in orders:

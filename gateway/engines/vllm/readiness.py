@@ -6,6 +6,7 @@ from gateway.clock import Clock
 from gateway.config import TimeoutSettings
 from gateway.discovery import choose_served
 from gateway.engines.vllm.command import API_KEY, Launch
+from gateway.engines.vllm.options import server_environment
 from gateway.upstream import Endpoint, Upstream
 from gateway.upstream_connection import Broken, Unsent
 
@@ -17,7 +18,7 @@ class Door:
 
     def __init__(self, launch: Launch) -> None:
         self._model = launch.model
-        self._endpoint = Endpoint(reached_at(launch), launch.port, api_key=launch.environment.get(API_KEY, ""))
+        self._endpoint = Endpoint(reached_at(launch), launch.port, api_key=server_environment(launch, API_KEY) or "")
         self._upstream = Upstream(Clock(), TimeoutSettings())
 
     async def is_healthy(self, seconds: float) -> bool:

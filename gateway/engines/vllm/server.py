@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.engines.vllm.command import API_KEY, Launch
-from gateway.engines.vllm.options import option
+from gateway.engines.vllm.options import number
 from gateway.engines.vllm.output import Start
 from gateway.engines.vllm.process import VllmProcess, running
 from gateway.engines.vllm.readiness import Door, address
@@ -84,6 +84,7 @@ class Server:
         self.launch = launch
         self.name = f"{launch.model}:{launch.port}" if several else launch.model
         self.was_ready = False
+        self._ready_at: float | None = None  # when it became ready since its last start
         self._prefix = f"[{self.name}] " if several else ""
         self._around = around
         self._patience = around.patience
@@ -100,12 +101,12 @@ class Server:
         around, patience = self._around, self._patience
         crashes = 0
         while True:
-            began = around.now()
             reason, start = await self._live()
             said = self._obituary(f"{self.name}: {reason}", start)
             if not self.was_ready:
                 raise StartFailed(said)
-            crashes = 1 if around.now() - began >= patience.settled else crashes + 1
+            lived = self._ready_at is not None and around.now() - self._ready_at >= patience.settled
+            crashes = 1 if lived else crashes + 1
             self._tell("crashed", reason=reason, in_a_row=crashes)
             if crashes > patience.restarts:
                 raise GaveUp(f"{said}\nNot restarted again: {crashes} crashes in a row (--max-restarts)")
@@ -117,6 +118,7 @@ class Server:
         """From start to crash: the crash in words, and what it printed if it was not ready by then."""
         around = self._around
         start = self._start = Start()
+        self._ready_at = None
         around.screen.show_stage(self.name, start.stage)
         try:
             async with running(
@@ -190,6 +192,7 @@ class Server:
 
     def _note_ready(self, start: Start, window: int | None, seconds: float) -> None:
         first, self.was_ready = not self.was_ready, True
+        self._ready_at = self._around.now()
         self._start = None  # from here on its lines are not looked at
         around = self._around
         around.screen.show_stage(self.name, None)
@@ -213,7 +216,7 @@ class Server:
 
     @property
     def _seconds_to_end(self) -> float:
-        return float(option(self.launch.arguments, "--shutdown-timeout") or 0) + self._patience.margin
+        return (number(self.launch.arguments, "--shutdown-timeout") or 0) + self._patience.margin
 
     def _obituary(self, text: str, start: Start | None) -> str:
         if start is None:

@@ -70,6 +70,7 @@ class Supervisor:
         self._servers: list[Server] = []
         self._asked = asyncio.Event()
         self._ending = False
+        self._given_up = 0
         self._exit_code = ENDED
 
     async def run(self) -> int:
@@ -80,10 +81,8 @@ class Supervisor:
             async with asyncio.TaskGroup() as readers:
                 self._servers = self._made(readers)
                 await self._keep_all()
-        except* (StartFailed, GaveUp) as failed:
-            for error in _leaves(failed):
-                self._screen.say(f"Error: {error}")
-                self._exit_code = error.code
+        except* StartFailed:
+            self._exit_code = StartFailed.code
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
@@ -116,13 +115,30 @@ class Supervisor:
 
     async def _keep_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(server.keep()) for server in self._servers]
+            tasks = [group.create_task(self._keep(server)) for server in self._servers]
             try:
                 await self._asked.wait()
             finally:
                 self._ending = True
             for task in tasks:
                 task.cancel()
+
+    async def _keep(self, server: Server) -> None:
+        """A server that cannot be kept up is given up alone; one that cannot be started ends all."""
+        others = len(self._servers) > 1
+        try:
+            await server.keep()
+        except StartFailed as failed:
+            ending = "\nThe other servers complete their answers and end" if others else ""
+            self._screen.say(f"Error: {failed}{ending}")
+            raise
+        except GaveUp as failed:
+            self._given_up += 1
+            left = len(self._servers) - self._given_up
+            self._screen.say(f"Error: {failed}{f'. The other {left} go on' if left else ''}")
+            self._exit_code = GaveUp.code
+            if not left:
+                self._asked.set()
 
     def _show_gateway(self) -> None:
         """Once all servers have answered: the command that puts the gateway in front of them."""
@@ -133,11 +149,3 @@ class Supervisor:
 
     def _note_late(self) -> None:
         self._exit_code = ENDED_EARLY
-
-
-def _leaves(group: BaseExceptionGroup[StartFailed | GaveUp]) -> list[StartFailed | GaveUp]:
-    """Task groups stand in one another, and so do theirs."""
-    found: list[StartFailed | GaveUp] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

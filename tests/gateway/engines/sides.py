@@ -138,13 +138,15 @@ def simulated_servers(tokenizer: Path) -> Iterator[Callable[..., Server]]:
         assert found, f"no address in {line!r}"
         return Server(found.group(), given["model"], settings.get("api_key"))
 
-    yield start
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.wait(timeout=10) == 0
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(timeout=10) == 0
 
 
 @contextmanager

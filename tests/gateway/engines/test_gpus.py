@@ -34,7 +34,7 @@ def test_installed_gpus_are_listed(tmp_path: Path) -> None:
     ("prints", "code", "complaint"),
     [
         ("NVIDIA-SMI has failed because ...", 9, "ended with 9: NVIDIA-SMI has failed because ...; try it by itself"),
-        ("0, NVIDIA GB10, [N/A], [N/A]", 0, "without its memory ('0, NVIDIA GB10, [N/A], [N/A]'): say with --gpu"),
+        ("0, NVIDIA GB10, [N/A], [N/A]", 0, "without its memory ('0, NVIDIA GB10, [N/A], [N/A]')"),
     ],
 )
 def test_gpus_that_cannot_be_listed(tmp_path: Path, prints: str, code: int, complaint: str) -> None:

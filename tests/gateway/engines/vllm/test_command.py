@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr, ValidationError
 
 from gateway.cli import main
+from gateway.cli.options import endpoint_flag
 from gateway.config_engine import EngineSettings
 from gateway.engines.vllm.command import API_KEY, Launch, LaunchError, groups, launch, shell_line
 from gateway.families import MODELS
@@ -135,10 +137,15 @@ class TestLaunch:
 
 class TestSettings:
     @pytest.mark.parametrize(
-        "flag", ["--api-key", "--api-key=x", "--api_key", "--port", "--served-model-name=x", "-tp"]
+        "flag", ["--api-key", "--api-key=x", "--api_key", "--port", "--served-model-name=x", "-tp", "--hf-token"]
     )
     def test_flags_that_would_undo_what_else_is_said(self, flag: str) -> None:
         with pytest.raises(ValidationError, match="instead of"):
+            EngineSettings(flags=(flag, "x"))
+
+    @pytest.mark.parametrize("flag", ["--api-ke", "--hf_tok=x", "--mod"])
+    def test_abbreviations_of_these(self, flag: str) -> None:
+        with pytest.raises(ValidationError, match="in full"):
             EngineSettings(flags=(flag, "x"))
 
     def test_a_gpu_is_listed_once(self) -> None:
@@ -235,6 +242,22 @@ class TestDryRun:
         assert "whoever" not in keyed.stderr
 
 
+def test_the_readme_s_three_commands(run: Run) -> None:
+    """The servers that the first two start are the endpoints of the third."""
+    text = (Path(__file__).parents[4] / "README.md").read_text("utf-8").replace("\\\n", " ")
+    section = text[text.index("## On GPUs") :]
+    commands = [shlex.split(line, comments=True) for line in section.splitlines() if line.startswith("    yardstick")]
+    *engines, serve = commands[:3]
+    assert [words[:3] for words in engines] == [["yardstick", "engine", "vllm"]] * 2
+    started = [server for words in engines for server in servers(run(*words[3:], "--dry-run", "--json"))]
+    given = [word for flag, word in itertools.pairwise(serve) if flag == "--endpoint"]
+    endpoints = {(model, settings.port) for word in given for model, settings in endpoint_flag(word)}
+    assert serve[:2] == ["yardstick", "serve"]
+    assert {(server["model"], server["port"]) for server in started} == endpoints
+    used = [server["environment"]["CUDA_VISIBLE_DEVICES"].split(",") for server in started]
+    assert sorted(gpu for gpus in used for gpu in gpus) == [str(gpu) for gpu in range(8)]
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "reasons"),
@@ -252,12 +275,15 @@ class TestRefusals:
             (["--model", SHORT, "swap"], ["vLLM's own flags go behind --"]),
             (["--model", SHORT, "--", "--api-key", "x"], ["--api-key-env"]),
             (["--model", SHORT, "--", "--port=1"], ["--port"]),
+            (["--model", SHORT, "--weights", ""], ["weights: "]),
+            (["--model", SHORT, "--api-key-env", "sk-my-secret"], ["name the variable, never the key"]),
         ],
     )
     def test_wrong_options_exit_with_2(self, run: Run, options: list[str], reasons: list[str]) -> None:
         result = run("--dry-run", *options)
         assert result.exit_code == 2
         assert [reason for reason in reasons if reason not in result.stderr] == []
+        assert "sk-my-secret" not in result.output
 
     def test_a_config_without_that_pool(self, run: Run) -> None:
         result = run("--model", BASE, "--config", "yardstick.yaml", "--dry-run")

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import main
 from gateway.config_engine import EngineSettings
-from gateway.engines.gpus import GIB, MIB, Gpu, GpuError
+from gateway.engines.gpus import GIB, MIB, Gpu, GpuError, MemoryUnknown
 from gateway.engines.vllm.command import Launch, launch
 from gateway.engines.vllm.executable import Installed, NotFound, find_vllm, installed
 from gateway.engines.vllm.finding import Finding
@@ -94,6 +94,33 @@ class TestGpus:
             raise GpuError("nvidia-smi ended with 9")
 
         assert only(examine([server()], FOR_GPUS, Machine(broken, lambda: None))) == "nvidia-smi ended with 9"
+
+    def test_whose_memory_is_not_told(self, server: Server) -> None:
+        """GPUs that share the machine's memory: no reason to refuse."""
+
+        def shared() -> tuple[Gpu, ...]:
+            raise MemoryUnknown("nvidia-smi lists a GPU without its memory")
+
+        said = only(examine([server()], FOR_GPUS, Machine(shared, lambda: None)), fatal=False)
+        assert said.endswith("Neither GPUs nor memory are checked")
+
+    def test_that_are_named_by_uuid(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Which one it is can't be told, so what is free on the first is no reason."""
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8f1a")
+        assert examine([server(SHORT)], FOR_GPUS, machine(*gpus(2, free=10))) == []
+
+    @pytest.mark.parametrize(
+        "flags",
+        [
+            ("--max-num-batched-tokens", "16k"),
+            ("--max-num-batched-tokens", "many"),
+            ("--gpu_memory_utilization=0.5",),
+            ("--gpu-memory-utilization", ".5"),
+        ],
+    )
+    def test_flags_as_vllm_reads_them(self, server: Server, flags: tuple[str, ...]) -> None:
+        found = examine([server(SHORT, (0,), flags=flags)], FOR_GPUS, machine(*gpus(1, free=41)))
+        assert (found == []) == ("5" in flags[-1])
 
     def test_that_do_not_exist(self, server: Server) -> None:
         message = only(examine([server(SHORT, (1, 7))], FOR_GPUS, machine(*gpus(2))))
@@ -262,7 +289,7 @@ class TestCommand:
         monkeypatch.chdir(tmp_path)
         result = self.run()
         assert result.exit_code == 3
-        assert "vLLM is not installed: `pip install 'yardstick[vllm]'` on a GPU host" in result.stderr
+        assert "vLLM is not installed: `pip install '.[vllm]'` in a clone on a GPU host" in result.stderr
 
     def test_no_gpu(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         marker = tmp_path / "started"

@@ -28,6 +28,22 @@ def vllm(tmp_path: Path) -> Path:
 
 
 class TestStart:
+    async def test_a_key_of_the_environment(self, vllm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """vLLM takes it from there whether we say so or not."""
+        monkeypatch.setenv("VLLM_API_KEY", "secret")
+        async with supervised(vllm, launch_of(tmp_path)) as run:
+            await run.screen.says("is ready")
+            assert await run.end() == 0
+
+    async def test_what_leaves_it_and_holds_its_output_holds_up_nothing(
+        self, vllm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.engines.vllm.process._LAST_LINES", 0.05)
+        async with supervised(vllm, launch_of(tmp_path, leaves=True, exits=1)) as run:
+            assert await run.code() == 4
+        (left,) = (line for line in run.screen.lines if line.startswith("left "))
+        os.kill(int(left.split()[1]), signal.SIGKILL)
+
     async def test_ready_and_ended_as_asked(self, vllm: Path, tmp_path: Path) -> None:
         launch = launch_of(tmp_path, prints=["GPU KV cache size: 8,192 tokens, Maximum"])
         async with supervised(vllm, launch) as run:
@@ -177,6 +193,24 @@ class TestCrash:
             await run.screen.says("restart 1 of 1", times=3)
             await run.screen.says("is ready", times=4)
             assert await run.end() == 0
+
+    async def test_restarts_that_never_become_ready_are_counted(self, vllm: Path, tmp_path: Path) -> None:
+        """However long they take: only a time of health begins anew."""
+        patience = replace(PATIENCE, restarts=2, settled=0.0)
+        later = {"exits": 1}
+        async with supervised(vllm, launch_of(tmp_path, ends_after=2, later=later), patience=patience) as run:
+            assert await run.code() == 5
+        assert len(starts(tmp_path)) == 3
+
+    async def test_one_is_given_up_and_the_others_go_on(self, vllm: Path, tmp_path: Path) -> None:
+        patience = replace(PATIENCE, restarts=1, settled=1e9)
+        crashing = launch_of(tmp_path, ends_after=2, starts=str(tmp_path / "crashing"))
+        well = launch_of(tmp_path)
+        async with supervised(vllm, crashing, well, patience=patience) as run:
+            await run.screen.says("Not restarted again: 2 crashes in a row (--max-restarts). The other 1 go on")
+            async with Client(well.port) as client:
+                assert (await client.ask(get("/v1/models"))).status == 200
+            assert await run.end() == 5
 
     async def test_one_that_dies_in_its_restart_tells_why(self, vllm: Path, tmp_path: Path) -> None:
         later = {"prints": ["OSError: [Errno 98] Address already in use"], "exits": 1}
