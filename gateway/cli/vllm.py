@@ -54,7 +54,12 @@ def _gpu_list(_context: click.Context, _option: click.Parameter, value: str | No
 @click.command(epilog=_EXAMPLES)
 @click.option("--model", "model_name", required=True, metavar="MODEL", help="The model that it serves.")
 @click.option("--config", "config_path", type=EXISTING_FILE, help="YAML file: the `engine` of the model's pool.")
-@click.option("--tensor-parallel", type=click.IntRange(min=1), help="GPUs (--tiny: processes) of one server.")
+@click.option(
+    "--tensor-parallel",
+    "tensor_parallel_size",
+    type=click.IntRange(min=1),
+    help="GPUs (--tiny: processes) of one server.",
+)
 @click.option("--gpus", callback=_gpu_list, metavar="0-3,6", help="GPUs to use; as many servers as they suffice for.")
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the first server (default 8000); others count on.")
@@ -76,11 +81,6 @@ def _gpu_list(_context: click.Context, _option: click.Parameter, value: str | No
 def vllm(
     model_name: str,
     config_path: Path | None,
-    tensor_parallel: int | None,
-    gpus: tuple[int, ...] | None,
-    host: str | None,
-    port: int | None,
-    weights: str | None,
     window: int | None,
     api_key_env: str | None,
     vllm_path: Path | None,
@@ -91,6 +91,7 @@ def vllm(
     start_timeout: float,
     max_restarts: int,
     flags: tuple[str, ...],
+    **settings_given: Any,
 ) -> None:
     """Run vLLM servers of MODEL until they are told to end, or print how they would be started.
 
@@ -102,12 +103,12 @@ def vllm(
     Exit codes: 0 ended as asked; 1 ended at once, or not in time; 2 wrong usage; 3 nothing was started, because
     something stands in the way; 4 a server did not become ready; 5 a server crashed too often (others went on).
     """
-    if tiny and (gpus is not None or weights is not None):
+    given = {name: value for name, value in settings_given.items() if value is not None}
+    if tiny and not given.keys().isdisjoint({"gpus", "weights"}):
         raise click.UsageError("--tiny runs on the CPU, on a checkpoint of its own: leave out --gpus and --weights")
     model = _model(model_name)
     pool = _pool(config_path, model)
-    given = {"tensor_parallel_size": tensor_parallel, "gpus": gpus, "host": host, "port": port, "weights": weights}
-    settings = _settings(pool, {name: value for name, value in given.items() if value is not None}, flags, tiny)
+    settings = _settings(pool, given, flags, tiny)
     variable, api_key = _api_key(pool, api_key_env, dry_run)
     launches = _launches(
         model,

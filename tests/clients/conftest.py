@@ -6,10 +6,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +22,7 @@ import yaml
 
 from gateway.keys import key_line, new_key
 from gateway.tokens import demo
+from tests.fakes.started import free_port, until
 
 from .official import Client, Driver
 
@@ -82,22 +81,6 @@ class Running:
     @property
     def base_url(self) -> str:
         return f"{self.url}/v1"
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Looks until the condition holds; False if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import LONG, PYTHON, PYTHON_ASYNC, SHORT, SHORT_WINDOW, Running, free_port
+from tests.fakes.started import free_port
+
+from .conftest import LONG, PYTHON, PYTHON_ASYNC, SHORT, SHORT_WINDOW, Running
 from .official import Client, ClientError, Driver, Pending
 
 LONG_PROMPT = "def add(left, right):\n    return left + right\n\n\n" * 300  # beyond the short model's window

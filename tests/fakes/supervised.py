@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from gateway.engines.vllm.command import Launch
 from gateway.engines.vllm.server import Patience
 from gateway.engines.vllm.supervise import Supervisor
 from tests.fakes.client import DEADLINE
+from tests.fakes.started import free_port
 
 MODEL = "codegeex4-all-9b"
 PATIENCE = Patience(restarts=2, start=1e9, health_failures=10**6)  # its clock runs ahead of the processes
@@ -90,12 +90,6 @@ def fake_vllm(tmp_path: Path) -> Path:
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {COMMAND} "$@"\n')
     command.chmod(0o755)
     return command
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def launch_of(tmp_path: Path, *more: str, **orders: Any) -> Launch:

