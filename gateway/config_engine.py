@@ -101,7 +101,7 @@ class EngineSettings(Settings):
         description="seconds after which an idle connection is closed; the gateway has to be first:"
         " timeouts.upstream_idle must be less",
     )
-    # vLLM's default too: the gateway sends its own comments, and would take vLLM's for the answer's first chunk.
+    # vLLM's default too: the gateway sends comments of its own to clients.
     sse_keep_alive_interval: WholeSeconds = Field(
         default=0, description="seconds of silence in a stream after which a comment is sent; 0: never"
     )

@@ -104,7 +104,7 @@ _CAUSES = tuple(
         (
             r"estimated maximum model length is (\d+)",
             "the KV cache has no room for one sequence of the whole window: --window {0} would fit, as would more GPUs"
-            " (--tensor-parallel) or --kv-cache-dtype fp8; `yardstick engine plan` shows what fits",
+            " (--tensor-parallel) or `-- --kv-cache-dtype fp8`; `yardstick engine plan` shows what fits",
         ),
         (
             r"No available memory for the cache blocks|is larger than the available KV cache\s+memory",
