@@ -1,0 +1,169 @@
+"""The fork server: warm, trusted and single-threaded. Reads jobs from a socket that nothing hostile ever holds."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import socket
+import sys
+import time
+from typing import Any, NoReturn, Protocol
+
+from . import linux, watch
+from .request import Request, request
+
+_MESSAGE = 1 << 17
+_DESCRIPTORS = 3
+_LOOK_EVERY_MS = 50
+_CHECKS = ("check.separate", "check.in_process")
+
+
+class Walls(Protocol):
+    """What a level does; all calls are the server's."""
+
+    folder: str
+
+    def enter(self) -> None: ...
+    def seal(self) -> None: ...
+    def start(self, request: Request, ready: int) -> int: ...
+    def used(self) -> int: ...
+    def kill(self, first: int) -> None: ...
+    def clean(self) -> None: ...
+
+
+def main(settings: dict[str, Any]) -> NoReturn:
+    """Serve jobs until the host hangs up. ``settings``: level, socket, preload, and what the level needs."""
+    host = socket.socket(fileno=settings["socket"])
+    host.set_inheritable(False)
+    walls = _walls(settings)
+    walls.enter()
+    linux.adopt_orphans()
+    skipped, threaded = _warm(settings["preload"])
+    walls.seal()
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    sys.argv = [""]
+    gc.collect()
+    gc.freeze()
+    _answer(host, {"ready": True, "skipped": skipped, "threaded": threaded})
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(host, _MESSAGE, _DESCRIPTORS)
+        if not message:
+            os._exit(0)  # the host is gone; the jobs' namespaces go with this process
+        header = json.loads(message)
+        if "find" in header:
+            _answer(host, {"missing": [name for name in header["find"] if not _exists(name)]})
+        else:
+            _answer(host, _run(walls, request(header, descriptors), host))
+
+
+def _walls(settings: dict[str, Any]) -> Walls:
+    if settings["level"] == "bubblewrap":
+        from .namespaces import NamespaceWalls
+
+        return NamespaceWalls()
+    raise ValueError(f"no such level: {settings['level']}")
+
+
+def _answer(host: socket.socket, answer: dict[str, Any]) -> None:
+    try:
+        host.send(json.dumps(answer).encode())
+    except OSError:
+        os._exit(0)
+
+
+def _warm(modules: list[str]) -> tuple[list[str], list[str]]:
+    """Import ``modules``: those that failed, and those that started a thread, which one that forks may not have."""
+    skipped, threaded = [], []
+    before = _threads()
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            skipped.append(name)
+        if _threads() > before:
+            threaded.append(name)
+            before = _threads()
+    for name in _CHECKS:
+        try:
+            importlib.import_module(f".{name}", __package__)
+        except ModuleNotFoundError:
+            pass
+    return skipped, threaded
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _exists(module: str) -> bool:
+    try:
+        return module in sys.modules or importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
+    """One job from start to its last process's end."""
+    began = time.monotonic()
+    meter = watch.CpuMeter()
+    is_ready, ready = os.pipe()
+    try:
+        first = walls.start(job, ready)
+    finally:
+        os.close(ready)
+        job.close()
+    end = _supervise(walls, job, first, meter, host)
+    walls.kill(first)
+    usage = os.wait4(first, 0)[2]
+    walls.clean()
+    os.set_blocking(is_ready, False)
+    with open(is_ready, "rb") as file:
+        said = file.read() or b""
+    cpu = max(meter.add([]), usage.ru_utime + usage.ru_stime)
+    if end == "exited" and cpu >= job.limits.cpu:
+        end = "cpu"
+    answer = {"end": end, "cpu": cpu, "wall": time.monotonic() - began}
+    if said != b"1":
+        answer |= {"end": "lost", "reason": said.decode(errors="replace")}
+    return answer
+
+
+def _supervise(walls: Walls, job: Request, first: int, meter: watch.CpuMeter, host: socket.socket) -> str:
+    """How the job ends: its first process is then dead, or still to be killed."""
+    deadline = time.monotonic() + job.limits.wall
+    ended = os.pidfd_open(first)
+    try:
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        poll.register(host, select.POLLIN)
+        while True:
+            left = max(deadline - time.monotonic(), 0) * 1000
+            events = dict(poll.poll(min(left, _LOOK_EVERY_MS)))
+            if ended in events:
+                return "exited"
+            if host.fileno() in events:  # no job is sent before the last one's answer: the host hung up
+                walls.kill(first)
+                os.wait4(first, 0)
+                walls.clean()
+                os._exit(0)
+            over = _over(walls, job, meter)
+            if over or time.monotonic() >= deadline:
+                return over or "wall"
+    finally:
+        os.close(ended)
+
+
+def _over(walls: Walls, job: Request, meter: watch.CpuMeter) -> str | None:
+    tree = watch.descendants(os.getpid())
+    if meter.add(tree) >= job.limits.cpu:
+        return "cpu"
+    if watch.memory(tree, job.limits.memory) > job.limits.memory:
+        return "memory"
+    return "files" if walls.used() > job.limits.files else None

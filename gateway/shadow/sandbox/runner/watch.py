@@ -1,0 +1,97 @@
+"""What a job's whole tree uses, as the server sees it in /proc."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Process:
+    """``own_cpu`` and ``waited_cpu`` (of children it waited for) in seconds, ``resident`` in bytes, shared too."""
+
+    pid: int
+    parent: int
+    own_cpu: float
+    waited_cpu: float
+    resident: int
+    started: int
+
+
+def processes() -> list[Process]:
+    """All that can be seen in /proc."""
+    found = (_process(name) for name in os.listdir("/proc") if name.isdigit())
+    return [process for process in found if process is not None]
+
+
+def _process(name: str) -> Process | None:
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None  # it has ended meanwhile
+    own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+    resident = int(fields[21]) * _PAGE
+    return Process(int(name), int(fields[1]), own / _TICKS, waited / _TICKS, resident, int(fields[19]))
+
+
+def descendants(root: int) -> list[Process]:
+    """All processes below ``root``; the server adopts orphans, so nothing gets away."""
+    children: dict[int, list[Process]] = {}
+    for process in processes():
+        children.setdefault(process.parent, []).append(process)
+    found: list[Process] = []
+    waiting = [root]
+    while waiting:
+        below = children.pop(waiting.pop(), [])
+        found += below
+        waiting += [process.pid for process in below]
+    return found
+
+
+def threads_of(user: int) -> int:
+    """How many threads run as ``user``: what RLIMIT_NPROC counts."""
+    count = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{name}").st_uid == user:
+                count += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:
+            continue
+    return count
+
+
+def memory(tree: list[Process], enough: int) -> int:
+    """Bytes that ``tree`` takes. Shared pages are divided, but only once their whole sum would be too much."""
+    total = sum(process.resident for process in tree)
+    return total if total <= enough else sum(_proportional(process) for process in tree)
+
+
+def _proportional(process: Process) -> int:
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:
+            sizes = [int(line.split()[1]) for line in file if line.startswith(b"Pss:")]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended meanwhile
+    except OSError:
+        return process.resident  # it hides, or an old kernel: then all counts
+    return sum(sizes) * 1024
+
+
+@dataclass
+class CpuMeter:
+    """CPU seconds of a tree over its life, also of processes that end between two looks."""
+
+    _seen: dict[tuple[int, int], float] = field(default_factory=dict)
+    _most: float = 0.0
+
+    def add(self, tree: list[Process]) -> float:
+        """The sum so far, after another look at the tree. It never falls."""
+        for process in tree:
+            self._seen[process.pid, process.started] = process.own_cpu
+        living = sum(process.own_cpu + process.waited_cpu for process in tree)
+        self._most = max(self._most, living, sum(self._seen.values()))
+        return self._most
