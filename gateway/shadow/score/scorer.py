@@ -1,0 +1,134 @@
+"""Samples in, verdicts out, in the same order: a thread for each slot, and a bounded look ahead."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from gateway.shadow.sandbox.job import Job, Outcome
+from gateway.shadow.score.check import Checker, Runs
+from gateway.shadow.score.samples import Sample
+from gateway.shadow.score.turns import Turns
+from gateway.shadow.score.verdict import Verdict
+
+_AHEAD = 32
+_AHEAD_BYTES = 64 << 20
+
+
+class OpenSlot(Runs, Protocol):
+    def interrupt(self) -> None:
+        """From any thread: a run under way is lost, and returns."""
+
+
+class Stopped(Exception):
+    """The scoring was given up."""
+
+
+class Scorer:
+    """`open_slot` starts a slot, which takes seconds: all are started at once, each by the thread that will use it.
+
+    (A slot's processes may be tied to the thread that started them, so that thread lives as long as the slot.)
+    """
+
+    def __init__(
+        self, checker: Checker, open_slot: Callable[[], AbstractContextManager[OpenSlot]], *, workers: int
+    ) -> None:
+        self._checker, self._open_slot = checker, open_slot
+        self._turns = Turns()
+        self._queue: queue.SimpleQueue[tuple[Sample, Future[Verdict]] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._slots = list[OpenSlot]()
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._work, name=f"slot {n}") for n in range(workers)]
+
+    def score(self, samples: Iterable[Sample]) -> Iterator[Verdict]:
+        """Once only. Raises what a slot could not start for. Closed early (Ctrl-C, too), it leaves nothing running."""
+        pending: deque[tuple[int, Future[Verdict]]] = deque()
+        ahead = 0
+        for thread in self._threads:
+            thread.start()
+        try:
+            for sample in samples:
+                while pending and (self._is_far(len(pending), ahead + sample.length) or pending[0][1].done()):
+                    length, future = pending.popleft()
+                    ahead -= length
+                    yield future.result()
+                future = Future()
+                pending.append((sample.length, future))
+                ahead += sample.length
+                self._queue.put((sample, future))
+            while pending:
+                yield pending.popleft()[1].result()
+            self._end()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _is_far(self, count: int, size: int) -> bool:
+        return count >= _AHEAD * len(self._threads) or size > _AHEAD_BYTES
+
+    def _end(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            slots = list(self._slots)
+        with contextlib.suppress(queue.Empty):
+            while item := self._queue.get_nowait():
+                item[1].cancel()
+        for slot in slots:
+            slot.interrupt()
+        self._end()
+
+    def _work(self) -> None:
+        """Whatever goes wrong reaches the samples of this thread, and so the one who waits for them."""
+        failure: BaseException | None = None
+        try:
+            with self._open_slot() as slot:
+                with self._lock:
+                    self._slots.append(slot)
+                runs = _Running(slot, self._turns, lambda: self._stopping)
+                while item := self._queue.get():
+                    sample, future = item
+                    try:
+                        future.set_result(self._checker.check(sample, runs))
+                    except BaseException as error:
+                        future.set_exception(error)
+        except BaseException as error:
+            failure = error
+        while failure and (item := self._queue.get()):
+            item[1].set_exception(failure)
+
+
+class _Running:
+    """A slot's runs, and those that are repeated: alone if time may have been short, once more if the server died."""
+
+    def __init__(self, slot: Runs, turns: Turns, stopping: Callable[[], bool]) -> None:
+        self._slot, self._turns, self._stopping = slot, turns, stopping
+        self.missing = slot.missing
+
+    def run(self, job: Job) -> Outcome:
+        with self._turns.beside_others() as turn:
+            outcome = self._once(job)
+        if outcome.end == "lost":
+            with self._turns.beside_others() as turn:
+                outcome = self._once(job)
+        if outcome.end == "wall" and turn.crowded:
+            with self._turns.alone():
+                outcome = self._once(job)
+        return outcome
+
+    def _once(self, job: Job) -> Outcome:
+        if self._stopping():
+            raise Stopped
+        return self._slot.run(job)

@@ -1,0 +1,220 @@
+"""Order, look-ahead, runs alone, lost servers, an end that leaves nothing behind; with slots that follow a script."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from gateway.shadow.sandbox.job import Job, Limits, Outcome
+from gateway.shadow.sandbox.level import Level
+from gateway.shadow.score.check import Checker
+from gateway.shadow.score.samples import Sample
+from gateway.shadow.score.scorer import Scorer
+from gateway.shadow.score.turns import Turns
+from tests.fakes.slot import Script, ScriptedSlot, ends, in_turn, passes
+from tests.gateway.shadow.score.test_check import PATCHING, task
+
+TASK = task(test=PATCHING)  # one run a sample
+
+
+def samples(count: int, length: int = 1) -> Iterator[Sample]:
+    for number in range(count):
+        yield Sample(TASK, f"#{number}", length)
+
+
+def number_of(job: Job) -> int:
+    return int(job.candidate.rpartition("#")[2])
+
+
+def scorer(*slots: ScriptedSlot) -> Scorer:
+    left = list(slots)
+    return Scorer(Checker(Level.BUBBLEWRAP, Limits()), lambda: left.pop().open(), workers=len(slots))
+
+
+class Gate:
+    """Holds the runs it is asked to, until it is opened: for tests of what happens at the same time."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def hold(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(30)
+
+
+def test_the_order_is_that_of_the_samples_whoever_is_faster() -> None:
+    gate = Gate()
+
+    def run(job: Job) -> Outcome:
+        if number_of(job) == 0:
+            gate.hold()
+        if number_of(job) == 19:
+            gate.opened.set()
+        return passes(job, wall=number_of(job))
+
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    verdicts = list(scorer(*slots).score(samples(20)))
+    assert [verdict.seconds for verdict in verdicts] == list(range(20))
+    assert all((slot.opened, slot.closed) == (1, 1) for slot in slots)
+
+
+def test_verdicts_come_while_later_ones_still_run() -> None:
+    gate = Gate()
+
+    def run(job: Job) -> Outcome:
+        if number_of(job) == 1:
+            gate.hold()
+        return passes(job, wall=number_of(job))
+
+    with closing(scorer(ScriptedSlot(run)).score(samples(3))) as verdicts:
+        assert next(verdicts).seconds == 0
+        assert gate.reached.wait(30)
+        gate.opened.set()
+        assert [verdict.seconds for verdict in verdicts] == [1, 2]
+
+
+@pytest.mark.parametrize(("length", "most"), [(1, 65), (16 << 20, 6)])
+def test_the_look_ahead_is_bounded(length: int, most: int) -> None:
+    """By number, and by what samples hold in memory."""
+    gate, taken = Gate(), list[int]()
+
+    def counted() -> Iterator[Sample]:
+        for number, sample in enumerate(samples(500, length)):
+            taken.append(number)
+            if number == most - 1:
+                gate.opened.set()
+            yield sample
+
+    def run(job: Job) -> Outcome:
+        if number_of(job) == 0:
+            gate.hold()
+            assert len(taken) <= most
+        return passes(job)
+
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    gate_timer = threading.Timer(2, gate.opened.set)  # should it never be reached
+    gate_timer.start()
+    assert sum(1 for _ in scorer(*slots).score(counted())) == 500
+    gate_timer.cancel()
+
+
+def test_a_sample_alone_may_be_longer_than_the_look_ahead() -> None:
+    assert sum(1 for _ in scorer(ScriptedSlot(passes)).score(samples(3, 1 << 30))) == 3
+
+
+def test_a_lost_server_is_given_one_more_chance() -> None:
+    slot = ScriptedSlot(in_turn(ends("lost"), passes, ends("lost"), ends("lost")))
+    assert [verdict.says for verdict in scorer(slot).score(samples(2))] == ["pass", "error"]
+
+
+def test_a_slot_that_is_alone_need_not_repeat_a_timeout() -> None:
+    slot = ScriptedSlot(in_turn(ends("wall")))
+    assert [verdict.says for verdict in scorer(slot).score(samples(1))] == ["timeout"]
+
+
+def together(first: Script, second: Script) -> Script:
+    """Samples 0 and 1 run at the same time, whatever the slot; later runs are the first's again."""
+    both = threading.Barrier(2, timeout=30)
+    seen = list[int]()
+
+    def run(job: Job) -> Outcome:
+        number = number_of(job)
+        again = number in seen
+        seen.append(number)
+        if not again:
+            both.wait()
+        return first(job) if number == 0 else second(job)
+
+    return run
+
+
+def test_a_timeout_among_others_is_tried_again_alone() -> None:
+    run = together(in_turn(ends("wall"), passes), passes)
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["pass", "pass"]
+
+
+def test_the_run_alone_counts_whatever_it_says() -> None:
+    run = together(in_turn(ends("wall"), ends("wall")), passes)
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
+    assert sum(len(slot.jobs) for slot in slots) == 3
+
+
+def test_cpu_time_needs_no_second_run() -> None:
+    run = together(in_turn(ends("cpu")), passes)
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
+    assert sum(len(slot.jobs) for slot in slots) == 2
+
+
+def test_alone_is_alone() -> None:
+    turns, most, running = Turns(), 0, 0
+    lock, start = threading.Lock(), threading.Barrier(8, timeout=30)
+
+    def work(alone: bool) -> None:
+        nonlocal most, running
+        start.wait()
+        for _ in range(50):
+            with turns.alone() if alone else turns.beside_others():
+                with lock:
+                    running += 1
+                    most = max(most, running if alone else 0)
+                with lock:
+                    running -= 1
+
+    threads = [threading.Thread(target=work, args=(number < 2,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == 1
+
+
+def test_a_slot_that_can_not_start_is_raised() -> None:
+    @contextmanager
+    def broken() -> Iterator[ScriptedSlot]:
+        raise OSError("no user namespaces")
+        yield ScriptedSlot(passes)
+
+    with pytest.raises(OSError, match="no user namespaces"):
+        list(Scorer(Checker(Level.BUBBLEWRAP, Limits()), broken, workers=2).score(samples(5)))
+
+
+def test_what_a_run_raises_is_raised_and_nothing_is_left() -> None:
+    def broken(job: Job) -> Outcome:
+        raise RuntimeError("a fault of ours")
+
+    slots = ScriptedSlot(broken), ScriptedSlot(broken)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        list(scorer(*slots).score(samples(5)))
+    assert all((slot.opened, slot.closed) == (1, 1) for slot in slots)
+
+
+def test_giving_up_ends_runs_under_way_and_starts_no_more() -> None:
+    """As Ctrl-C does, and a reader that has seen enough."""
+    started = threading.Event()
+    slots = list[ScriptedSlot]()
+
+    def run(job: Job) -> Outcome:
+        if number_of(job) == 0:
+            return passes(job)
+        started.set()
+        assert slots[0].interrupted.wait(30)
+        return ends("lost")
+
+    slots.append(ScriptedSlot(run))
+    verdicts = scorer(slots[0]).score(samples(50))
+    next(verdicts)
+    assert started.wait(30)
+    verdicts.close()
+    assert len(slots[0].jobs) == 2
+    assert slots[0].closed == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot ")]
+
+
+def test_no_samples_need_no_verdicts() -> None:
+    assert list(scorer(ScriptedSlot(passes)).score([])) == []
