@@ -99,7 +99,7 @@ class Start:
         return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
 
     def _environment(self) -> dict[str, str]:
-        home = "/tmp" if self.folder is None else str(self.folder)
+        home = "/tmp" if self.folder is None else f"{self.folder}/tmp"
         warm = "/run/warm" if self.folder is None else f"{self.folder}/warm"
         threads = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
         return {

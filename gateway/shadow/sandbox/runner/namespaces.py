@@ -28,7 +28,7 @@ class NamespaceWalls:
     """A process tree of its own a job; when its first process is killed, the kernel ends all of it."""
 
     def __init__(self) -> None:
-        self.folder = "/tmp"
+        self._first = -1
         self._own_pids = -1
         self._filter = seccomp.assemble(seccomp.common_rules(), os.uname().machine)
 
@@ -53,6 +53,7 @@ class NamespaceWalls:
         if first == 0:
             with roles.failing(ready):
                 self._be_first(request, ready)
+        self._first = first
         linux.enter_namespace(self._own_pids, CLONE_NEWPID)
         return first
 
@@ -60,11 +61,10 @@ class NamespaceWalls:
         """Bytes of files. Nothing to watch: the file system is as large as the limit."""
         return 0
 
-    def kill(self, first: int) -> None:
-        os.kill(first, signal.SIGKILL)
-
-    def clean(self) -> None:
-        """Nothing is left: processes and files went with their namespaces."""
+    def end(self) -> None:
+        """Processes and files go with their namespaces, and these with their first process."""
+        os.kill(self._first, signal.SIGKILL)
+        os.waitpid(self._first, 0)
 
     def _be_first(self, request: Request, ready: int) -> NoReturn:
         """Process 1 of a job's namespace: starts the hostile processes, and waits for the main one."""

@@ -1,4 +1,4 @@
-"""What the host asks the fork server for: a job, its limits, and three descriptors that the server itself never reads."""
+"""What the host asks the fork server for: a job, its limits, and three descriptors that the server never reads."""
 
 from __future__ import annotations
 

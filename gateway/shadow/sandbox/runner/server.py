@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import os
+import resource
 import select
 import socket
 import sys
@@ -25,14 +26,11 @@ _CHECKS = ("check.separate", "check.in_process")
 class Walls(Protocol):
     """What a level does; all calls are the server's."""
 
-    folder: str
-
     def enter(self) -> None: ...
     def seal(self) -> None: ...
     def start(self, request: Request, ready: int) -> int: ...
     def used(self) -> int: ...
-    def kill(self, first: int) -> None: ...
-    def clean(self) -> None: ...
+    def end(self) -> None: ...
 
 
 def main(settings: dict[str, Any]) -> NoReturn:
@@ -68,7 +66,9 @@ def _walls(settings: dict[str, Any]) -> Walls:
         from .namespaces import NamespaceWalls
 
         return NamespaceWalls()
-    raise ValueError(f"no such level: {settings['level']}")
+    from .landlocked import LandlockWalls
+
+    return LandlockWalls(settings)
 
 
 def _answer(host: socket.socket, answer: dict[str, Any]) -> None:
@@ -113,6 +113,7 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
     """One job from start to its last process's end."""
     began = time.monotonic()
     meter = watch.CpuMeter()
+    reaped = _cpu_of_reaped()
     is_ready, ready = os.pipe()
     try:
         first = walls.start(job, ready)
@@ -120,19 +121,23 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
         os.close(ready)
         job.close()
     end = _supervise(walls, job, first, meter, host)
-    walls.kill(first)
-    usage = os.wait4(first, 0)[2]
-    walls.clean()
+    walls.end()
     os.set_blocking(is_ready, False)
     with open(is_ready, "rb") as file:
         said = file.read() or b""
-    cpu = max(meter.add([]), usage.ru_utime + usage.ru_stime)
+    cpu = max(meter.add([]), _cpu_of_reaped() - reaped)
     if end == "exited" and cpu >= job.limits.cpu:
         end = "cpu"
     answer = {"end": end, "cpu": cpu, "wall": time.monotonic() - began}
     if said != b"1":
         answer |= {"end": "lost", "reason": said.decode(errors="replace")}
     return answer
+
+
+def _cpu_of_reaped() -> float:
+    """CPU seconds of all processes that this one, or one of them, has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _supervise(walls: Walls, job: Request, first: int, meter: watch.CpuMeter, host: socket.socket) -> str:
@@ -149,9 +154,7 @@ def _supervise(walls: Walls, job: Request, first: int, meter: watch.CpuMeter, ho
             if ended in events:
                 return "exited"
             if host.fileno() in events:  # no job is sent before the last one's answer: the host hung up
-                walls.kill(first)
-                os.wait4(first, 0)
-                walls.clean()
+                walls.end()
                 os._exit(0)
             over = _over(walls, job, meter)
             if over or time.monotonic() >= deadline:

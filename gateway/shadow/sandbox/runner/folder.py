@@ -1,0 +1,133 @@
+"""A job's folder on a real disk: how much it holds, also where a job tries to hide it, and how to be rid of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+
+_ENTRY = 4096  # what each file and folder counts for beside its content
+_DEEPEST = 64
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TOO_MUCH = 1 << 62
+
+
+def used(folder: str, enough: int) -> int:
+    """Bytes in ``folder``; stops counting above ``enough``. A tree too deep to look at counts as too much."""
+    total = 0
+    waiting = [(os.open(folder, _OPEN_FOLDER), 0)]
+    try:
+        while waiting and total <= enough:
+            descriptor, depth = waiting.pop()
+            try:
+                content, below = _content(descriptor)
+            finally:
+                os.close(descriptor)
+            total += content
+            if below and depth == _DEEPEST:
+                return TOO_MUCH
+            waiting += [(inner, depth + 1) for inner in below]
+    finally:
+        for descriptor, _ in waiting:
+            os.close(descriptor)
+    return total
+
+
+def _content(folder: int) -> tuple[int, list[int]]:
+    """Bytes of what lies directly in ``folder``, and descriptors of the folders in it."""
+    total, below = 0, []
+    for name in os.listdir(folder):
+        total += _ENTRY
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                below.append(_open(name, folder))
+            else:
+                total += status.st_blocks * 512
+        except OSError:
+            continue  # it has gone meanwhile
+    return total, below
+
+
+def _open(name: str, folder: int) -> int:
+    """A descriptor to read the folder ``name`` by, also if its mode forbids it (the mode is put back)."""
+    try:
+        return os.open(name, _OPEN_FOLDER, dir_fd=folder)
+    except PermissionError:
+        pinned = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        itself = f"/proc/self/fd/{pinned}"
+        mode = stat.S_IMODE(os.stat(itself).st_mode)
+        try:
+            os.chmod(itself, 0o700)
+            return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.chmod(itself, mode)
+            os.close(pinned)
+
+
+def unlinked(processes: Iterable[int], device: int) -> int:
+    """Bytes of files on ``device`` that have no name any more, but that ``processes`` hold open.
+
+    One that is only mapped, without a descriptor, can't be measured and counts as too much: Python's own mmap keeps a
+    descriptor, so only who hides a file does that.
+    """
+    opened: dict[int, int] = {}
+    mapped: set[int] = set()
+    for pid in processes:
+        try:
+            opened.update(_open_unlinked(pid, device))
+            mapped |= _mapped_unlinked(pid, device)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        except PermissionError:
+            return TOO_MUCH  # it hides what it holds
+    return TOO_MUCH if mapped - opened.keys() else sum(opened.values())
+
+
+def _open_unlinked(pid: int, device: int) -> dict[int, int]:
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            status = os.stat(f"/proc/{pid}/fd/{name}")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+            found[status.st_ino] = status.st_blocks * 512
+    return found
+
+
+def _mapped_unlinked(pid: int, device: int) -> set[int]:
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        lines = [line.split(None, 5) for line in file if line.endswith(b" (deleted)\n")]
+    name = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
+    return {int(fields[4]) for fields in lines if fields[3] == name}
+
+
+def remove(folder: str) -> None:
+    """Remove ``folder`` and all in it, however deep; nothing else may change it meanwhile.
+
+    What lies deep is moved up first, so that no path gets longer than the kernel takes.
+    """
+    moved = f"{folder}/{secrets.token_hex(8)}"
+    count = 0
+    while folders := _only_folders(folder):
+        for outer in folders:
+            for inner in _only_folders(outer):
+                count += 1
+                os.rename(inner, f"{moved}-{count}")
+            os.rmdir(outer)
+    os.rmdir(folder)
+
+
+def _only_folders(folder: str) -> list[str]:
+    """The paths of the folders in ``folder``, after everything else in it was removed. They can be moved."""
+    os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for path, is_folder in found:
+        if is_folder:
+            os.chmod(path, 0o700)
+        else:
+            os.unlink(path)
+    return [path for path, is_folder in found if is_folder]
