@@ -7,6 +7,7 @@ reads from descriptors; "{0}" in the command is the first one's number).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -20,7 +21,7 @@ _CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x00020000, 4096, 16384, 1 << 18
 def main() -> NoReturn:
     settings = json.loads(sys.argv[1])
     for path in settings["cgroup"]:
-        with open(path, "w") as file:
+        with contextlib.suppress(OSError), open(path, "w") as file:  # without it the watch on processes must do
             file.write(str(os.getpid()))
     if settings["uid"] is not None:
         reveal(settings["reveal"], settings["uid"])
@@ -40,7 +41,11 @@ def reveal(paths: list[str], uid: int) -> None:
     barriers = {path: barrier for path in paths if (barrier := unreachable(path, uid)) is not None}
     if not barriers:
         return
-    _call("unshare", _CLONE_NEWNS)
+    try:
+        _call("unshare", _CLONE_NEWNS)
+    except OSError:
+        needed, folder = next(iter(barriers.items()))
+        sys.exit(f"{needed} can't be read by user {uid}, since {folder} is closed to others: open it, or move it")
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     hidden: dict[str, list[tuple[str, int]]] = {}
     for path, barrier in barriers.items():
@@ -48,9 +53,9 @@ def reveal(paths: list[str], uid: int) -> None:
     for barrier, inside in hidden.items():
         _mount("tmpfs", barrier, "tmpfs", 0, "mode=755,size=1m")
         for path, descriptor in inside:
-            folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            os.makedirs(path if folder else os.path.dirname(path), mode=0o755, exist_ok=True)
-            if not folder:
+            is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+            os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
+            if not is_folder:
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
             _mount(f"/proc/self/fd/{descriptor}", path, None, _MS_BIND | _MS_REC)
             os.close(descriptor)

@@ -8,11 +8,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from gateway.shadow.sandbox.interpreter import Interpreter, SandboxError
-from gateway.shadow.sandbox.level import Level
 
 _HERE = Path(__file__).resolve().parent
 _INSIDE = "/run/yardstick"  # where the runner's package lies inside bubblewrap
@@ -35,6 +35,13 @@ SYSTEM_FILES = (
     "/etc/alternatives",
 )
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETPCAP")
+
+
+class Level(StrEnum):
+    """Namespaces made by bubblewrap, or Landlock where none can be made; both with a filter of system calls."""
+
+    BUBBLEWRAP = "bubblewrap"
+    LANDLOCK = "landlock"
 
 
 @dataclass(frozen=True, slots=True)

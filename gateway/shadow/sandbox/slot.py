@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from gateway.shadow.sandbox.cgroup import MemoryCgroup, memory_cgroup
 from gateway.shadow.sandbox.interpreter import SandboxError, examine
 from gateway.shadow.sandbox.job import Job, Outcome
-from gateway.shadow.sandbox.launch import Start
-from gateway.shadow.sandbox.level import Level
+from gateway.shadow.sandbox.launch import Level, Start
 from gateway.shadow.sandbox.users import User, own_user
 from gateway.shadow.sandbox.wire import ReportReader, sealed
 
@@ -52,9 +52,11 @@ class Slot:
         self._uid = uid
         self._server: _Server | None = None
         self._user: User | None = None
+        self._cgroup: MemoryCgroup | None = None
 
     def __enter__(self) -> Self:
         self._user = own_user(self._uid)
+        self._cgroup = memory_cgroup()
         try:
             self._server = self._start()
         except BaseException:
@@ -75,6 +77,9 @@ class Slot:
         if self._user is not None:
             self._user.release()
             self._user = None
+        if self._cgroup is not None:
+            self._cgroup.remove()
+            self._cgroup = None
 
     def run(self, job: Job) -> Outcome:
         """Never raises for what a job does; a lost server is restarted for the next one."""
@@ -83,6 +88,8 @@ class Slot:
         reader = ReportReader(report)
         try:
             answer = self._ask_to_run(job, write_end, reader)
+            if self._cgroup is not None and self._cgroup.ran_out():
+                answer["end"] = "memory"
         except _Lost:
             answer = {"end": "lost", "cpu": 0.0, "wall": time.monotonic() - began}
             self._end_server()
@@ -109,6 +116,8 @@ class Slot:
             task = json.dumps(dict(job.task)).encode()
             descriptors.insert(0, sealed("task", task))
             descriptors.insert(0, sealed("candidate", job.candidate.encode(errors="replace")))
+            if self._cgroup is not None:
+                self._cgroup.bound(job.limits.memory)
             header = {"kind": job.kind, "limits": asdict(job.limits)}
             server.send(header, descriptors)
         finally:
@@ -135,7 +144,8 @@ class Slot:
         preload = self._preload
         while True:
             folder = _folder(uid) if self.level is Level.LANDLOCK else None
-            server = _Server(Start(self.level, self._interpreter, preload, uid, folder), folder)
+            cgroup = () if self._cgroup is None else (self._cgroup.processes,)
+            server = _Server(Start(self.level, self._interpreter, preload, uid, folder, cgroup), folder)
             try:
                 threaded = server.wait_until_ready()["threaded"]
             except BaseException:

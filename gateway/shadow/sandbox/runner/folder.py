@@ -81,8 +81,18 @@ def unlinked(processes: Iterable[int], device: int) -> int:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
         except PermissionError:
-            return TOO_MUCH  # it hides what it holds
+            if _lives(pid):
+                return TOO_MUCH  # it hides what it holds
     return TOO_MUCH if mapped - opened.keys() else sum(opened.values())
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process still has memory: one that is ending belongs to root in /proc."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return not file.read().startswith(b"0 ")
+    except OSError:
+        return False
 
 
 def _open_unlinked(pid: int, device: int) -> dict[int, int]:
