@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -47,7 +47,7 @@ class Scorer:
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"slot {n}") for n in range(workers)]
 
-    def score(self, samples: Iterable[Sample]) -> Iterator[Verdict]:
+    def score(self, samples: Iterable[Sample]) -> Generator[Verdict, None, None]:
         """Once only. Raises what a slot could not start for. Closed early (Ctrl-C, too), it leaves nothing running."""
         pending: deque[tuple[int, Future[Verdict]]] = deque()
         ahead = 0

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from gateway.shadow.suites.methods import names_of_tests, parsed
 from gateway.shadow.suites.task import Task
 
-# Tests that reach into the candidate's process: its functions, modules, streams, clock, randomness, surroundings.
+# Tests that reach into the candidate's process: its functions, modules, surroundings; or that run what it leaves in
+# files. (Random numbers, output, logs and warnings are carried over, so they are not in the list.)
 _SHARED = """
     patch mock Mock MagicMock AsyncMock PropertyMock NonCallableMock mock_open create_autospec sentinel monkeypatch
     requests_mock responses httpretty freezegun freeze_time pickle cPickle joblib dill cloudpickle shelve marshal
     exec eval importlib __import__ import_module subprocess ctypes inspect environ putenv unsetenv chdir umask
-    stdout stderr stdin redirect_stdout redirect_stderr assertLogs assertNoLogs getLogger assertWarns assertWarnsRegex
-    catch_warnings filterwarnings simplefilter seed modules globals setattr delattr getrefcount gc weakref
-    __dict__ __code__ __globals__ __closure__ __defaults__ __annotations__ __doc__ __wrapped__
-    matplotlib plt pyplot seaborn sns plotly turtle DataFrame Series
+    modules globals setattr delattr getrefcount gc weakref
+    __dict__ __code__ __globals__ __closure__ __defaults__ __annotations__ __wrapped__
 """
 _NETWORK = """
     aiohttp asyncio django flask ftplib http imaplib multiprocessing paramiko poplib requests selectors smtplib socket
