@@ -1,0 +1,45 @@
+"""What the tests' process gives up so that files and memory shared with the candidate can't run code in it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_PR_SET_DUMPABLE = 4
+
+
+def hide_memory() -> None:
+    """No other process of this user may read or trace this one."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass
+
+
+def only_installed_modules() -> None:
+    """Import nothing from folders that a candidate may write to: the current one, home, the one for temporary files."""
+    theirs = {Path.cwd(), Path(tempfile.gettempdir()).resolve(), Path.home()}
+    installed = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    sys.path[:] = [
+        entry
+        for entry in sys.path
+        if entry and (_is_below(Path(entry), installed) or not _is_below(Path(entry), theirs))
+    ]
+
+
+def _is_below(path: Path, folders: set[Path]) -> bool:
+    resolved = path.resolve()
+    return any(folder == resolved or folder in resolved.parents for folder in folders if folder != Path("/"))
+
+
+def refuse_code_from_files() -> None:
+    """From now on unpickling finds no class. (The audit hook can't be taken away again.)"""
+
+    def refuse(event: str, _: tuple[Any, ...]) -> None:
+        if event == "pickle.find_class":
+            raise PermissionError("no unpickling of classes where a candidate may have written the file")
+
+    sys.addaudithook(refuse)
