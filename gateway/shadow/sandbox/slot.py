@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ from gateway.shadow.sandbox.cgroup import MemoryCgroup, memory_cgroup
 from gateway.shadow.sandbox.interpreter import SandboxError, examine
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.sandbox.launch import Level, Start
+from gateway.shadow.sandbox.runner.watch import descendants
 from gateway.shadow.sandbox.users import User, own_user
 from gateway.shadow.sandbox.wire import ReportReader, sealed
 
@@ -145,7 +147,7 @@ class Slot:
         while True:
             folder = _folder(uid) if self.level is Level.LANDLOCK else None
             cgroup = () if self._cgroup is None else (self._cgroup.processes,)
-            server = _Server(Start(self.level, self._interpreter, preload, uid, folder, cgroup), folder)
+            server = _Server(Start(self.level, self._interpreter, preload, uid, folder, cgroup), self._user)
             try:
                 threaded = server.wait_until_ready()["threaded"]
             except BaseException:
@@ -160,8 +162,8 @@ class Slot:
 class _Server:
     """The server's process and the socket to it."""
 
-    def __init__(self, start: Start, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, start: Start, user: User | None) -> None:
+        self._folder, self._user = start.folder, user
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -233,14 +235,18 @@ class _Server:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             self._kill()
+        if self._user is not None:
+            self._user.end_processes()
         self._errors.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _kill(self) -> None:
-        """Kill what we started, from the outside in."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
+        """Kill what we started and all below it: namespaces end with their first process."""
+        below = [process.pid for process in descendants(self._process.pid)]
+        for pid in (self._process.pid, *below):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable
 
 _ENTRY = 4096  # what each file and folder counts for beside its content
-_DEEPEST = 64
+_DEEPEST = 256
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TOO_MUCH = 1 << 62
 
@@ -16,38 +16,43 @@ TOO_MUCH = 1 << 62
 def used(folder: str, enough: int) -> int:
     """Bytes in ``folder``; stops counting above ``enough``. A tree too deep to look at counts as too much."""
     total = 0
-    waiting = [(os.open(folder, _OPEN_FOLDER), 0)]
+    inside = [_Folder(os.open(folder, _OPEN_FOLDER))]
     try:
-        while waiting and total <= enough:
-            descriptor, depth = waiting.pop()
-            try:
-                content, below = _content(descriptor)
-            finally:
-                os.close(descriptor)
-            total += content
-            if below and depth == _DEEPEST:
-                return TOO_MUCH
-            waiting += [(inner, depth + 1) for inner in below]
+        while inside and total <= enough:
+            here = inside[-1]
+            if not here.names:
+                os.close(inside.pop().descriptor)
+                continue
+            total += _ENTRY
+            size, below = _look(here.names.pop(), here.descriptor)
+            total += size
+            if below is not None:
+                inside.append(_Folder(below))
+                if len(inside) > _DEEPEST:
+                    return TOO_MUCH
     finally:
-        for descriptor, _ in waiting:
-            os.close(descriptor)
+        for left in inside:
+            os.close(left.descriptor)
     return total
 
 
-def _content(folder: int) -> tuple[int, list[int]]:
-    """Bytes of what lies directly in ``folder``, and descriptors of the folders in it."""
-    total, below = 0, []
-    for name in os.listdir(folder):
-        total += _ENTRY
-        try:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                below.append(_open(name, folder))
-            else:
-                total += status.st_blocks * 512
-        except OSError:
-            continue  # it has gone meanwhile
-    return total, below
+class _Folder:
+    """An open folder, and what in it is still to be looked at."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.names = os.listdir(descriptor)
+
+
+def _look(name: str, folder: int) -> tuple[int, int | None]:
+    """Bytes of the file ``name``, and a descriptor if it is a folder."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            return 0, _open(name, folder)
+    except OSError:
+        return 0, None  # it has gone meanwhile
+    return status.st_blocks * 512, None
 
 
 def _open(name: str, folder: int) -> int:

@@ -67,12 +67,12 @@ class LandlockWalls:
         self._groups = [main]
         return main
 
-    def used(self) -> int:
+    def used(self, enough: int) -> int:
         if time.monotonic() < self._next_look:
             return 0
         began = time.monotonic()
         pids = [process.pid for process in watch.descendants(os.getpid())]
-        total = folder.used(self._tmp, folder.TOO_MUCH) + folder.unlinked(pids, self._device)
+        total = folder.used(self._tmp, enough) + folder.unlinked(pids, self._device)
         self._next_look = began + _LOOK_AGAIN_AFTER * (time.monotonic() - began)
         return total
 

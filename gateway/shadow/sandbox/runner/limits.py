@@ -23,7 +23,8 @@ def apply(limits: Limits, others: int) -> None:
     _set(resource.RLIMIT_FSIZE, limits.files)
     _set(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _set(resource.RLIMIT_MEMLOCK, _LOCKED)
-    for nothing in (resource.RLIMIT_CORE, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
+    _set(resource.RLIMIT_CORE, 1)  # 0 would still start a core_pattern's program, outside and as root; 1 does not
+    for nothing in (resource.RLIMIT_MSGQUEUE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
         _set(nothing, 0)
 
 

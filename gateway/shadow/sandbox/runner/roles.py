@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import gc
 import json
 import os
 import random
@@ -110,7 +109,6 @@ def _reporter(descriptor: int) -> Report:
 
 def _last(work: Callable[[], object]) -> NoReturn:
     """Do ``work`` and end without the interpreter's own end, in which hostile code could go on."""
-    gc.enable()
     try:
         work()
     except BaseException:
