@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 _ENTRY = 4096  # what each file and folder counts for beside its content
 _DEEPEST = 256
@@ -71,7 +73,29 @@ def _open(name: str, folder: int) -> int:
             os.close(pinned)
 
 
-def unlinked(processes: Iterable[int], device: int) -> int:
+@dataclass(frozen=True)
+class Device:
+    """What files in a folder lie on, as stat and as /proc/pid/maps name it (an overlay's folders differ)."""
+
+    number: int
+    mapped_as: bytes
+
+
+def device_of(folder: str) -> Device:
+    """Makes a file in ``folder`` to see, and removes it."""
+    descriptor = os.open(f"{folder}/{secrets.token_hex(8)}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.unlink(os.readlink(f"/proc/self/fd/{descriptor}"))
+        os.ftruncate(descriptor, 1)
+        status = os.fstat(descriptor)
+        with mmap.mmap(descriptor, 1):
+            names = [name for name, inode in _mapped_unlinked(os.getpid()) if inode == status.st_ino]
+        return Device(status.st_dev, names[0])
+    finally:
+        os.close(descriptor)
+
+
+def unlinked(processes: Iterable[int], device: Device) -> int:
     """Bytes of files on ``device`` that have no name any more, but that ``processes`` hold open.
 
     One that is only mapped, without a descriptor, can't be measured and counts as too much: Python's own mmap keeps a
@@ -81,8 +105,8 @@ def unlinked(processes: Iterable[int], device: int) -> int:
     mapped: set[int] = set()
     for pid in processes:
         try:
-            opened.update(_open_unlinked(pid, device))
-            mapped |= _mapped_unlinked(pid, device)
+            opened.update(_open_unlinked(pid, device.number))
+            mapped |= {inode for name, inode in _mapped_unlinked(pid) if name == device.mapped_as}
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
         except PermissionError:
@@ -112,11 +136,10 @@ def _open_unlinked(pid: int, device: int) -> dict[int, int]:
     return found
 
 
-def _mapped_unlinked(pid: int, device: int) -> set[int]:
+def _mapped_unlinked(pid: int) -> list[tuple[bytes, int]]:
     with open(f"/proc/{pid}/maps", "rb") as file:
         lines = [line.split(None, 5) for line in file if line.endswith(b" (deleted)\n")]
-    name = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
-    return {int(fields[4]) for fields in lines if fields[3] == name}
+    return [(fields[3], int(fields[4])) for fields in lines]
 
 
 def remove(folder: str) -> None:

@@ -35,7 +35,7 @@ class LandlockWalls:
         self._scoped = self._abi >= landlock.SCOPES_ABI
         self._groups: list[int] = []
         self._next_look = 0.0
-        self._device = os.stat(self._folder).st_dev
+        self._device = folder.device_of(self._folder)
 
     def enter(self) -> None:
         if os.getuid() == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from pathlib import Path
 
@@ -57,13 +59,27 @@ def test_a_tree_too_deep_to_look_at_is_too_much(job: Path) -> None:
 
 
 def test_unlinked_files_count_while_they_are_open(job: Path) -> None:
-    device = job.stat().st_dev
+    device = folder.device_of(str(job))
     before = folder.unlinked([os.getpid()], device)
     with (job / "gone").open("wb", buffering=0) as file:
         file.write(b"x" * MEGABYTE)
         os.unlink(file.name)
         assert folder.unlinked([os.getpid()], device) - before >= MEGABYTE
     assert folder.unlinked([os.getpid()], device) == before
+
+
+def test_a_file_that_is_only_mapped_is_too_much(job: Path) -> None:
+    """Hidden as nothing but C can: Python's own mmap keeps a descriptor."""
+    device = folder.device_of(str(job))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    with (job / "gone").open("w+b") as file:
+        file.truncate(mmap.PAGESIZE)
+        os.unlink(file.name)
+        address = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    assert folder.unlinked([os.getpid()], device) == folder.TOO_MUCH
+    libc.munmap(ctypes.c_void_p(address), mmap.PAGESIZE)
+    assert folder.unlinked([os.getpid()], device) < folder.TOO_MUCH
 
 
 def test_everything_is_removed_and_nothing_outside(job: Path, tmp_path: Path) -> None:
