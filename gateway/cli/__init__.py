@@ -8,6 +8,7 @@ from gateway.cli.configuration import check, init
 from gateway.cli.engine import engine
 from gateway.cli.key_file import keys
 from gateway.cli.serving import demo, route, serve
+from gateway.cli.shadow import shadow
 
 _EXAMPLES = """\b
 Try it, with simulated model servers:
@@ -26,5 +27,5 @@ def main() -> None:
     """One OpenAI-compatible address in front of two code models: short prompts go to one, long ones to the other."""
 
 
-for command in (serve, route, init, check, keys, engine, demo):
+for command in (serve, route, init, check, keys, engine, shadow, demo):
     main.add_command(command)

@@ -1,0 +1,23 @@
+"""`yardstick shadow`: code is scored by running its tests."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.shadow.fetch import fetch
+from gateway.cli.shadow.samples import samples
+from gateway.cli.shadow.score import score
+from gateway.cli.shadow.setup import setup
+
+
+@click.group(
+    epilog="\b\nTry it, with the suite `five` and its own answers, right and wrong:\n"
+    "  yardstick shadow samples --wrong > samples.jsonl\n"
+    "  yardstick shadow score --samples samples.jsonl"
+)
+def shadow() -> None:
+    """Score models' code by running its tests, in a sandbox."""
+
+
+for command in (score, samples, setup, fetch):
+    shadow.add_command(command)
