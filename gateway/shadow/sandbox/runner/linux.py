@@ -49,11 +49,6 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
     check(libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]), f"mount {target}")
 
 
-def umount(target: str) -> None:
-    """Detach what is mounted at ``target``."""
-    check(libc.umount2(os.fsencode(target), 2), f"umount {target}")
-
-
 def unshare(flags: int) -> None:
     check(libc.unshare(flags), "unshare")
 

@@ -17,7 +17,7 @@ from . import bpf, limits, linux, roles, seccomp
 from .linux import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID
 from .request import SEPARATE, Request
 
-JOB = "/run/job"  # where a job's bounded file system is mounted, before it becomes /tmp and /dev/shm
+JOB = "/run/job"  # a job's bounded file system; parts of it are /tmp and /dev/shm
 WARM = "/run/warm"  # what warm libraries keep in files: written before the first job, read-only from then on
 _WARM_BYTES = 256 * 1024 * 1024
 _BYTES_A_FILE = 4096  # so many files as would fill the job's file system with one page each
@@ -130,7 +130,6 @@ def _isolate(size: int) -> None:
     for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
         os.mkdir(f"{JOB}/{name}", 0o700)
         linux.mount(f"{JOB}/{name}", target, None, MS_BIND)
-    linux.umount(JOB)
     _mount_proc()
     _raise_loopback()
     os.chdir("/tmp")

@@ -20,6 +20,7 @@ from .request import Request, request
 _MESSAGE = 1 << 17
 _DESCRIPTORS = 3
 _LOOK_EVERY_MS = 50
+_ALWAYS = ("unittest", "unittest.mock")
 _CHECKS = ("check.separate", "check.in_process")
 
 
@@ -82,7 +83,7 @@ def _warm(modules: list[str]) -> tuple[list[str], list[str]]:
     """Import ``modules``: those that failed, and those that started a thread, which one that forks may not have."""
     skipped, threaded = [], []
     before = _threads()
-    for name in modules:
+    for name in (*_ALWAYS, *modules):
         try:
             importlib.import_module(name)
         except BaseException:
