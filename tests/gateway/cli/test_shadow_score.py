@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from gateway.shadow.sandbox.level import Level, obstacle
-from gateway.shadow.score.slots import base_python
+from gateway.shadow.sandbox.level import Level
 from gateway.shadow.suites import five
+from tests.gateway.shadow.walls import need, need_any
 
 RUN = "import sys; from gateway.cli.shadow.{0} import {0}; {0}(sys.argv[1:])"
-needs_a_sandbox = pytest.mark.skipif(
-    all(obstacle(level, base_python()) for level in Level), reason="no sandbox can start here"
-)
 TASK = five.tasks()[0]
 RIGHT = TASK["complete_prompt"] + TASK["canonical_solution"]
+
+
+@pytest.fixture
+def walls() -> None:
+    need_any()
 
 
 def command(name: str, *arguments: str, env: dict[str, str] | None = None) -> list[str]:
@@ -43,7 +45,7 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(each) for each in done.stdout.splitlines()]
 
 
-@needs_a_sandbox
+@pytest.mark.usefixtures("walls")
 def test_json_lines_are_in_order_with_exactly_these_fields() -> None:
     answer = f"Here it is:\n```python\n{RIGHT}\n```\n"
     done = run("score", "--samples", "-", "--json", given=line(RIGHT) + line("") + line(answer) + line("def f(: ..."))
@@ -56,7 +58,7 @@ def test_json_lines_are_in_order_with_exactly_these_fields() -> None:
     assert [each["verdict"] for each in verdicts(extracted)] == ["pass"]
 
 
-@needs_a_sandbox
+@pytest.mark.usefixtures("walls")
 def test_a_table_for_people_and_lines_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     done = run("score", "--samples", "-", "--output", str(file), "--reasons", given=line(RIGHT) + line("f = 1"))
@@ -140,12 +142,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@needs_a_sandbox
 @pytest.mark.parametrize("level", list(Level))
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_leaves_nothing_behind(told: signal.Signals, level: Level, open_folder: Path) -> None:
-    if reason := obstacle(level, base_python()):
-        pytest.skip(reason)
+    need(level)
     samples = open_folder / "samples.jsonl"
     samples.write_text(line(RIGHT) + line("while True: pass") * 8)
     arguments = command("score", "--samples", str(samples), "--json", "--level", level, "--timeout", "60")
@@ -164,7 +164,7 @@ def test_told_to_stop_it_leaves_nothing_behind(told: signal.Signals, level: Leve
     assert [path.name for path in open_folder.iterdir()] == ["samples.jsonl"]
 
 
-@needs_a_sandbox
+@pytest.mark.usefixtures("walls")
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     samples = tmp_path / "samples.jsonl"
     samples.write_text(line(RIGHT) * 300)

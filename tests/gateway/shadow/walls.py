@@ -1,0 +1,29 @@
+"""Whether a level of the sandbox can start here: asked once, and when a test needs it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+
+from gateway.shadow.sandbox.level import Level, obstacle
+from gateway.shadow.score.slots import base_python
+
+
+@lru_cache
+def in_the_way(level: Level) -> str | None:
+    return obstacle(level, base_python())
+
+
+def need(level: Level) -> Level:
+    if reason := in_the_way(level):
+        pytest.skip(reason)
+    return level
+
+
+def need_any() -> Level:
+    """The strongest."""
+    for level in Level:
+        if in_the_way(level) is None:
+            return level
+    pytest.skip("; ".join(f"{level}: {in_the_way(level)}" for level in Level))
