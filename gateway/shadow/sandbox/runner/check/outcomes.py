@@ -23,14 +23,6 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-class _Failed(Exception):
-    """A test's code raised; carries what is told of it."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self.outcome = outcome
-
-
 def reason(error: BaseException) -> str:
     try:
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
@@ -45,12 +37,21 @@ def _told(error: BaseException) -> Outcome:
     return Outcome("fail" if isinstance(error, AssertionError) else "error", reason(error))
 
 
-@contextmanager
-def _step(failures: list[Outcome]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        failures.append(_told(error))
+class Failures:
+    """What went wrong in a test so far. `note` is told of each at once, before any other code of the test goes on."""
+
+    def __init__(self, note: Callable[[Outcome], None] = lambda _: None) -> None:
+        self._note = note
+        self.first: Outcome | None = None
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            outcome = _told(error)
+            self._note(outcome)
+            self.first = self.first or outcome
 
 
 def run(
@@ -63,38 +64,51 @@ def run(
 
     `around` is given each test to run and may judge its outcome.
     """
-    broken = _class_fixture(case, "setUpClass")
+    broken = set_up_class(case)
     last = len(names) - 1
     for at, name in enumerate(names):
         outcome = broken or around(lambda name=name: run_test(case, name))  # type: ignore[misc]
-        if at == last:
-            after = None if broken else _class_fixture(case, "tearDownClass")
-            outcome = after or _class_cleanups(case) or outcome
+        if at == last and not broken:
+            outcome = tear_down_class(case) or outcome
         report(name, outcome)
 
 
-def _class_fixture(case: type[unittest.TestCase], name: str) -> Outcome | None:
-    failures: list[Outcome] = []
-    if name == "setUpClass" and getattr(case, "__unittest_skip__", False):
+def set_up_class(case: type[unittest.TestCase]) -> Outcome | None:
+    """What is wrong with all tests of the class, if anything."""
+    if getattr(case, "__unittest_skip__", False):
         return Outcome("skip", str(getattr(case, "__unittest_skip_why__", "")))
-    with _step(failures):
-        getattr(case, name)()
-    return failures[0] if failures else None
+    failures = Failures()
+    with failures.step():
+        case.setUpClass()
+    if failures.first:
+        _class_cleanups(case, failures)
+    return failures.first
 
 
-def _class_cleanups(case: type[unittest.TestCase]) -> Outcome | None:
-    failures: list[Outcome] = []
+def tear_down_class(case: type[unittest.TestCase]) -> Outcome | None:
+    failures = Failures()
+    with failures.step():
+        case.tearDownClass()
+    _class_cleanups(case, failures)
+    return failures.first
+
+
+def _class_cleanups(case: type[unittest.TestCase], failures: Failures) -> None:
     while case._class_cleanups:  # type: ignore[attr-defined]
         function, args, kwargs = case._class_cleanups.pop()  # type: ignore[attr-defined]
-        with _step(failures):
+        with failures.step():
             function(*args, **kwargs)
-    return failures[0] if failures else None
 
 
-def run_test(case: type[unittest.TestCase], name: str) -> Outcome:
-    """Set up, run and tear down one test."""
-    failures: list[Outcome] = []
-    with _step(failures):
+def run_test(
+    case: type[unittest.TestCase],
+    name: str,
+    failures: Failures | None = None,
+    after: Callable[[unittest.TestCase], None] = lambda _: None,
+) -> Outcome:
+    """Set up, run and tear down one test; `after` may still raise what fails it."""
+    failures = failures or Failures()
+    with failures.step():
         test = case(name)
         method = getattr(test, name)
         if getattr(method, "__unittest_skip__", False):
@@ -102,24 +116,28 @@ def run_test(case: type[unittest.TestCase], name: str) -> Outcome:
         test.subTest = types.MethodType(_sub_test(failures), test)  # type: ignore[method-assign]
         if isinstance(test, unittest.IsolatedAsyncioTestCase):
             return _run_in_loop(test)
-        expected = _expects_failure(test, method)
-        _run_steps(test, method, failures if not expected else (unmet := list[Outcome]()))
-        if expected:
-            return Outcome("pass") if any(one.outcome == "fail" for one in unmet) else Outcome("fail", "did not fail")
-    return failures[0] if failures else Outcome("pass")
+        if _expects_failure(test, method):
+            unmet = Failures()
+            _run_steps(test, method, unmet)
+            if unmet.first is None or unmet.first.outcome != "fail":
+                raise AssertionError("expected to fail, and did not")
+        else:
+            _run_steps(test, method, failures)
+        after(test)
+    return failures.first or Outcome("pass")
 
 
-def _run_steps(test: unittest.TestCase, method: Callable[[], Any], failures: list[Outcome]) -> None:
-    with _step(failures):
+def _run_steps(test: unittest.TestCase, method: Callable[[], Any], failures: Failures) -> None:
+    with failures.step():
         test.setUp()
-    if not failures:
-        with _step(failures):
+    if not failures.first:
+        with failures.step():
             method()
-        with _step(failures):
+        with failures.step():
             test.tearDown()
     while test._cleanups:  # type: ignore[attr-defined]
         function, args, kwargs = test._cleanups.pop()  # type: ignore[attr-defined]
-        with _step(failures):
+        with failures.step():
             function(*args, **kwargs)
 
 
@@ -130,12 +148,12 @@ def _expects_failure(test: unittest.TestCase, method: object) -> bool:
     )
 
 
-def _sub_test(failures: list[Outcome]) -> Callable[..., Any]:
+def _sub_test(failures: Failures) -> Callable[..., Any]:
     """Failures within it are noted, and the test goes on."""
 
     @contextmanager
     def sub_test(self: unittest.TestCase, *_: object, **__: object) -> Iterator[None]:
-        with _step(failures):
+        with failures.step():
             yield
 
     return sub_test

@@ -6,8 +6,6 @@ what `codec` allows. A candidate that dies, hangs up or speaks another language 
 
 from __future__ import annotations
 
-import builtins
-import os
 import re
 import socket
 import sys
@@ -21,34 +19,15 @@ from .codec_errors import ERRORS
 from .codec_named import FAMILIES
 from .codec_plain import KINDS, VALUES
 from .codec_types import Unplain
+from .harness import MODULE, load, new_module, swallow_output, swallow_output_of_programs
 from .link import Link, LinkBroken
 from .outcomes import Outcome, reason, run
 from .sides import CandidateSide, TestsSide
 from .standin import perform
-from .state import Effects, Swallowed, do_again
+from .state import Effects, do_again
 
-MODULE = "__test__"
 _PLAIN = {None.__class__, bool, int, float, complex, str, bytes, tuple, frozenset}
 _MODULE_NAME = re.compile(r"[A-Za-z_][\w.]{0,99}")
-
-
-def new_module() -> types.ModuleType:
-    """The module that candidate and tests are run in, with the names that BigCodeBench's harness gives it."""
-    module = types.ModuleType(MODULE)
-    module.__dict__.update(
-        __builtins__=builtins,
-        __file__=f"{MODULE}.py",
-        __package__=None,
-        sys=sys,
-        os=os,
-        environ=os.environ,  # noqa: TID251 (as programs expect it there)
-    )
-    builtins.exit = builtins.quit = None  # type: ignore[assignment]
-    return module
-
-
-def load(source: str, module: types.ModuleType) -> None:
-    exec(compile(source, f"{MODULE}.py", "exec", dont_inherit=True), module.__dict__)
 
 
 def serve_candidate(source: str, link: socket.socket) -> None:
@@ -67,6 +46,7 @@ def serve_candidate(source: str, link: socket.socket) -> None:
     codec = Codec(side, 1, VALUES, [*KINDS, *ERRORS], FAMILIES)
     side.link = Link(link, codec, do, leads=False, effects=effects.taken)
     effects.install()
+    swallow_output_of_programs()
     side.link.serve()
 
 
@@ -139,7 +119,7 @@ def run_tests(task: Mapping[str, Any], link: socket.socket, report: Callable[[di
     """The tests' process: load tests, have the candidate loaded, run the named tests and report a line on each."""
     hardening.hide_memory()
     hardening.only_installed_modules()
-    sys.stdin = sys.stdout = sys.stderr = Swallowed()
+    swallow_output()
     tests = _Tests(task["entry_point"], link)
     namespace = tests.module.__dict__
     sys.modules[MODULE] = tests.module

@@ -14,6 +14,7 @@ from typing import Any
 from .codec_errors import class_names, is_of_unittest, loaded_class
 from .codec_plain import exact, loaded
 from .codec_types import CodecError
+from .harness import Swallowed
 
 _WORDS = 624
 _python = struct.Struct(f"<{_WORDS + 1}I")
@@ -82,22 +83,6 @@ def _set_numpy(key: Any, position: Any, has_gauss: Any, gauss: Any) -> None:
     if not 0 <= exact(position, int) <= _WORDS or exact(has_gauss, int) not in (0, 1):
         raise CodecError("no random state")
     numpy.random.set_state(("MT19937", numpy.array(words, numpy.uint32), position, has_gauss, exact(gauss, float)))
-
-
-class Swallowed(io.StringIO):
-    """Standard output and input of a program that is checked: takes what is written, and can't be read."""
-
-    def read(self, size: int | None = -1, /) -> str:
-        raise OSError("no standard input")
-
-    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
-        raise OSError("no standard input")
-
-    def readlines(self, hint: int = -1, /) -> list[str]:  # type: ignore[override]
-        raise OSError("no standard input")
-
-    def readable(self) -> bool:
-        return False
 
 
 class Effects:
