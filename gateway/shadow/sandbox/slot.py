@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import select
-import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from gateway.shadow.sandbox.cgroup import MemoryCgroup, memory_cgroup
+from gateway.shadow.sandbox.fork_server import START_SECONDS, ForkServer, Lost
 from gateway.shadow.sandbox.interpreter import SandboxError, examine
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.sandbox.launch import Level, Start
-from gateway.shadow.sandbox.runner.watch import descendants
 from gateway.shadow.sandbox.users import User, own_user
 from gateway.shadow.sandbox.wire import ReportReader, sealed
 
-_MESSAGE = 1 << 17
-_START_SECONDS = 300.0  # warming the full list of libraries takes a minute on a busy machine
 _GRACE_SECONDS = 30.0  # for the server to end what it has to end, beyond a job's wall clock
-_END_SECONDS = 10.0
 
 
 _log = logging.getLogger(__name__)
-
-
-class _Lost(Exception):
-    """The server is gone, or does not answer."""
 
 
 class Slot:
@@ -52,7 +39,7 @@ class Slot:
         self._interpreter = examine(python)
         self._preload = tuple(preload)
         self._uid = uid
-        self._server: _Server | None = None
+        self._server: ForkServer | None = None
         self._user: User | None = None
         self._cgroup: MemoryCgroup | None = None
 
@@ -92,7 +79,7 @@ class Slot:
             answer = self._ask_to_run(job, write_end, reader)
             if self._cgroup is not None and self._cgroup.ran_out():
                 answer["end"] = "memory"
-        except _Lost:
+        except Lost:
             answer = {"end": "lost", "cpu": 0.0, "wall": time.monotonic() - began}
             self._end_server()
         if "reason" in answer:
@@ -105,8 +92,8 @@ class Slot:
     def missing(self, modules: Collection[str]) -> frozenset[str]:
         """Which of ``modules`` (top-level names) the scoring environment lacks."""
         try:
-            answer = self._running().ask({"find": sorted(modules)}, (), _START_SECONDS, None)
-        except _Lost as error:
+            answer = self._running().ask({"find": sorted(modules)}, (), START_SECONDS, None)
+        except Lost as error:
             self._end_server()
             raise SandboxError("the sandbox's server was lost; try again") from error
         return frozenset(answer["missing"])
@@ -127,12 +114,12 @@ class Slot:
                 os.close(descriptor)
         return server.answer(job.limits.wall + _GRACE_SECONDS, reader)
 
-    def _running(self) -> _Server:
+    def _running(self) -> ForkServer:
         if self._server is None:
             try:
                 self._server = self._start()
             except SandboxError as error:
-                raise _Lost from error
+                raise Lost from error
         return self._server
 
     def _end_server(self) -> None:
@@ -140,14 +127,14 @@ class Slot:
             self._server.end()
             self._server = None
 
-    def _start(self) -> _Server:
+    def _start(self) -> ForkServer:
         """A server whose warm libraries left it with one thread: those that start threads are not preloaded."""
         uid = self._user.uid if self._user is not None else None
         preload = self._preload
         while True:
             folder = _folder(uid) if self.level is Level.LANDLOCK else None
             cgroup = () if self._cgroup is None else (self._cgroup.processes,)
-            server = _Server(Start(self.level, self._interpreter, preload, uid, folder, cgroup), self._user)
+            server = ForkServer(Start(self.level, self._interpreter, preload, uid, folder, cgroup), self._user)
             try:
                 threaded = server.wait_until_ready()["threaded"]
             except BaseException:
@@ -157,97 +144,6 @@ class Slot:
                 return server
             server.end()
             preload = tuple(name for name in preload if name not in threaded)
-
-
-class _Server:
-    """The server's process and the socket to it."""
-
-    def __init__(self, start: Start, user: User | None) -> None:
-        self._folder, self._user = start.folder, user
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                start.command(theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=(theirs.fileno(),),
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-
-    def wait_until_ready(self) -> dict[str, Any]:
-        try:
-            return self.answer(_START_SECONDS, None)
-        except _Lost as error:
-            self._kill()
-            self._errors.seek(0)
-            said = self._errors.read(1 << 16).decode(errors="replace").strip().splitlines()
-            raise SandboxError(
-                f"the sandbox's server did not start: {said[-1] if said else 'it said nothing'}"
-            ) from error
-
-    def ask(
-        self, header: dict[str, Any], descriptors: Sequence[int], seconds: float, reader: ReportReader | None
-    ) -> dict[str, Any]:
-        self.send(header, descriptors)
-        return self.answer(seconds, reader)
-
-    def send(self, header: dict[str, Any], descriptors: Sequence[int]) -> None:
-        try:
-            socket.send_fds(self._socket, [json.dumps(header).encode()], list(descriptors))
-        except OSError as error:
-            raise _Lost from error
-
-    def answer(self, seconds: float, reader: ReportReader | None) -> dict[str, Any]:
-        """The server's next message; meanwhile ``reader`` is read, so that a job need not wait for us."""
-        deadline = time.monotonic() + seconds
-        while True:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            if reader is not None and (report := reader.fileno()) is not None:
-                poll.register(report, select.POLLIN)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise _Lost
-            ready = dict(poll.poll(left * 1000))
-            if reader is not None and reader.fileno() in ready:
-                reader.read()
-            if self._socket.fileno() in ready:
-                return self._receive()
-
-    def _receive(self) -> dict[str, Any]:
-        try:
-            message = self._socket.recv(_MESSAGE)
-        except OSError as error:
-            raise _Lost from error
-        if not message:
-            raise _Lost
-        answer: dict[str, Any] = json.loads(message)
-        return answer
-
-    def end(self) -> None:
-        """Hang up, at which the server ends itself and its jobs; kill it if it doesn't."""
-        self._socket.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._kill()
-        if self._user is not None:
-            self._user.end_processes()
-        self._errors.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _kill(self) -> None:
-        """Kill what we started and all below it: namespaces end with their first process."""
-        below = [process.pid for process in descendants(self._process.pid)]
-        for pid in (self._process.pid, *below):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def _folder(uid: int | None) -> Path:

@@ -249,13 +249,13 @@ def test_a_module_that_starts_threads_is_not_warmed(level: Level, environment: C
 def processes_of(slot: Slot) -> set[int]:
     """The slot's own, and what jobs left."""
     assert slot._server is not None
-    return {process.pid for process in descendants(slot._server._process.pid)}
+    return {process.pid for process in descendants(slot._server.pid)}
 
 
 def server_of(slot: Slot) -> int:
     """The fork server: the innermost of the processes that wait for each other."""
     assert slot._server is not None
-    pid = slot._server._process.pid
+    pid = slot._server.pid
     while below := descendants(pid):
         pid = below[-1].pid
     return pid
