@@ -1,8 +1,9 @@
 """Run as a program of its own before a slot's server: becomes the slot's user, with only what that user needs in reach.
 
-Standard library only. Its argument is JSON: "command" and "env" to execute, "reveal" (paths that the user must be able
-to read), "uid" (null: stay who we are), "cgroup" (files to write our process id to), "data" (texts that the command
-reads from descriptors; "{0}" in the command is the first one's number).
+Standard library only. Its argument is JSON: "command" and "env" to execute, "uid" (null: stay who we are), "reveal"
+(paths that the user must be able to reach), "links" (path and target of symbolic links to keep on the way to them),
+"cgroup" (files to write our process id to), "data" (texts that the command reads from descriptors; "{0}" in the command
+is the first one's number).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> NoReturn:
         with contextlib.suppress(OSError), open(path, "w") as file:  # without it the watch on processes must do
             file.write(str(os.getpid()))
     if settings["uid"] is not None:
-        reveal(settings["reveal"], settings["uid"])
+        reveal(settings["reveal"], settings["links"], settings["uid"])
         os.setgroups([])
         os.setgid(settings["uid"])
         os.setuid(settings["uid"])
@@ -35,30 +36,38 @@ def main() -> NoReturn:
     os.execve(command[0], command, settings["env"])
 
 
-def reveal(paths: list[str], uid: int) -> None:
+def reveal(paths: list[str], links: list[tuple[str, str]], uid: int) -> None:
     """Let ``uid`` reach ``paths``: in a mount namespace of our own, a folder that it may not enter is covered by an
-    empty one with nothing but these paths in it."""
+    empty one with nothing but these paths in it, and those of ``links`` (path, target) that were there."""
     barriers = {path: barrier for path in paths if (barrier := unreachable(path, uid)) is not None}
-    if not barriers:
+    covered_links = [(path, target) for path, target in links if unreachable(path, uid) is not None]
+    if not barriers and not covered_links:
         return
     try:
         _call("unshare", _CLONE_NEWNS)
     except OSError:
-        needed, folder = next(iter(barriers.items()))
+        needed = [*barriers, *(path for path, _ in covered_links)][0]
+        folder = unreachable(needed, uid)
         sys.exit(f"{needed} can't be read by user {uid}, since {folder} is closed to others: open it, or move it")
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    hidden: dict[str, list[tuple[str, int]]] = {}
-    for path, barrier in barriers.items():
-        hidden.setdefault(barrier, []).append((path, os.open(path, os.O_PATH)))
-    for barrier, inside in hidden.items():
+    kept = {path: os.open(path, os.O_PATH) for path in barriers}
+    for barrier in {*barriers.values(), *(str(unreachable(path, uid)) for path, _ in covered_links)}:
         _mount("tmpfs", barrier, "tmpfs", 0, "mode=755,size=1m")
-        for path, descriptor in inside:
-            is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
-            if not is_folder:
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
-            _mount(f"/proc/self/fd/{descriptor}", path, None, _MS_BIND | _MS_REC)
-            os.close(descriptor)
+    for path, descriptor in kept.items():
+        _put(descriptor, path)
+    for path, target in covered_links:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        os.symlink(target, path)
+
+
+def _put(descriptor: int, path: str) -> None:
+    """What ``descriptor`` was opened on appears at ``path``."""
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    _mount(f"/proc/self/fd/{descriptor}", path, None, _MS_BIND | _MS_REC)
+    os.close(descriptor)
 
 
 def unreachable(path: str, uid: int) -> str | None:

@@ -59,7 +59,11 @@ class Start:
         """What starts the server, which takes its jobs from descriptor ``socket``."""
         python = [str(self.interpreter.executable), "-s", "-B", "-c", _BOOT]
         settings: dict[str, Any] = {"level": self.level, "socket": socket, "preload": list(self.preload)}
-        reveal = [*self.interpreter.folders, str(_HERE / "runner")]
+        reveal = [
+            *self.interpreter.folders,
+            str(_HERE / "runner"),
+            *([] if self.folder is None else [str(self.folder)]),
+        ]
         if self.level is Level.BUBBLEWRAP:
             command = [*self._bubblewrap(), *python, _INSIDE, json.dumps(settings)]
             data = [_passwd(self._uid), _group(self._uid), _HOSTS, _NAMES]
@@ -67,7 +71,13 @@ class Start:
             settings |= {"read": [*self.interpreter.folders, "/usr", *_SYSTEM_LINKS, *SYSTEM_FILES]}
             settings |= {"folder": str(self.folder), "own_user": self.uid is not None}
             command, data = [*python, str(_HERE), json.dumps(settings)], []
-        enter = {"command": command, "env": self._environment(), "reveal": reveal, "uid": self.uid}
+        enter = {
+            "command": command,
+            "env": self._environment(),
+            "reveal": reveal,
+            "links": self.interpreter.links,
+            "uid": self.uid,
+        }
         return [
             sys.executable,
             "-I",

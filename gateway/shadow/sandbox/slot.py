@@ -147,7 +147,7 @@ class Slot:
 
 
 def _folder(uid: int | None) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="yardstick-slot-"))
+    folder = Path(tempfile.mkdtemp(prefix="yardstick-slot-")).resolve()
     if uid is not None:
         os.chown(folder, uid, uid)
     return folder
