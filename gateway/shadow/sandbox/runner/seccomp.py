@@ -35,6 +35,9 @@ _TERMINAL_COMMANDS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into the 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SCHED_CORE = 1, 4, 62
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _STREAM, _SEQPACKET = 1, 5
+_SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and what root may
+_OF_A_PROCESS = {"setpriority": 0, "ioprio_set": 1}  # the others are a group, and all of a user's processes
+_TIMES_IN = {"utimensat": 2, "futimesat": 2, "utimes": 1, "utime": 1}  # which argument has them
 
 # What changes a file by its path (or by a descriptor that may only read it): Landlock has no say in it.
 _METADATA = """
@@ -51,6 +54,8 @@ def common_rules() -> dict[str, Block]:
     rules["ioctl"] = fail_if_any(1, *_TERMINAL_COMMANDS)
     rules["personality"] = fail_unless(0, 0, 0xFFFFFFFF)
     rules["prctl"] = fail_if_any(0, _PR_SCHED_CORE)
+    # Memory that no process is charged with: buffers stay as large as they are, and the call says that it succeeded.
+    rules["setsockopt"] = bpf.if_equal(1, _SOL_SOCKET, fail_if_any(2, *_BUFFER_SIZES, code=0))
     # vsock would reach the hypervisor, and no namespace holds it; of netlink only routes (names of interfaces).
     rules["socket"] = bpf.both(
         fail_unless(0, _UNIX, _INET, _INET6, _NETLINK, code=errno.EAFNOSUPPORT),
@@ -78,23 +83,30 @@ def landlock_rules(pid: int, *, own_user: bool, scoped: bool, truncate: bool) ->
     for name in ("prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"):
         rules[name] = own_only
     rules["get_robust_list"] = own_only
-    for name in ("setpriority", "ioprio_set"):
-        rules[name] = fail_unless(1, 0, pid, code=errno.ESRCH)
+    for name, of_a_process in _OF_A_PROCESS.items():
+        rules[name] = bpf.both(fail_unless(0, of_a_process, code=errno.ESRCH), fail_unless(1, 0, pid, code=errno.ESRCH))
     # The server has to see what the job holds open, and its first processes have to end with it.
     rules["prctl"] = fail_if_any(0, _PR_SCHED_CORE, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)
     if not truncate:
         rules["truncate"] = fail()
-    if not own_user:
-        rules.update(_pretended_metadata())
+    rules.update(_foreign_metadata() if own_user else _pretended_metadata())
     if not scoped:
         rules.update(_signals_only_to(pid))
     return rules
 
 
+def _foreign_metadata() -> dict[str, Block]:
+    """Extended attributes can be set by whoever may write to a file; Python's copies do without them. (So can the time
+    "now", which is left: a job may set times of its own files.)"""
+    return {name: fail(errno.ENOTSUP) for name in _METADATA.split() if "xattr" in name}
+
+
 def _pretended_metadata() -> dict[str, Block]:
     """Modes, owners and times stay as they are, and the calls say that they succeeded: shutil.copy and archives need
-    them to, and by their paths the job could reach any file of its user."""
-    return {name: fail(0) for name in _METADATA.split()}
+    them to, and by their paths the job could reach any file of its user. "Now" fails, or `Path.touch` would make no
+    file."""
+    now = {name: [*fail_if_any(at, 0)[:-2], *fail(0), *fail()] for name, at in _TIMES_IN.items()}
+    return {name: fail(0) for name in _METADATA.split()} | now
 
 
 def _signals_only_to(pid: int) -> dict[str, Block]:
