@@ -1,4 +1,4 @@
-"""Slots of a scoring environment, and which level they have."""
+"""Slots of a scoring environment, and which environment that is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.shadow.environment import EnvironmentMissing, find
-from gateway.shadow.sandbox.level import Level, obstacle
 from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.suites.task import SuiteKind
 
@@ -44,17 +43,6 @@ def where(folder: Path | None, kind: SuiteKind) -> Where:
 def base_python() -> Path:
     """The interpreter that our environment was made from: it has none of our packages."""
     return Path(getattr(sys, "_base_executable", "") or sys.executable)
-
-
-def best_level(wanted: Level | None, python: Path) -> Level:
-    """The strongest level that can start here, or the one that was asked for."""
-    obstacles = list[str]()
-    for level in [wanted] if wanted else list(Level):
-        reason = obstacle(level, python)
-        if reason is None:
-            return level
-        obstacles.append(f"{level}: {reason}")
-    raise CannotScore("\n".join(["no sandbox can start here, and answers are never run without one", *obstacles]))
 
 
 class StoppableSlot(Slot):

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from gateway.shadow.sandbox.level import Level
+from gateway.shadow.score.proven import circumstances
+from gateway.shadow.score.slots import base_python
 from gateway.shadow.suites import five
 from tests.gateway.shadow.walls import need, need_any
 
@@ -28,7 +30,18 @@ def walls() -> None:
     need_any()
 
 
-def command(name: str, *arguments: str, env: dict[str, str] | None = None) -> list[str]:
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, that says both levels were proven: what is tested here is something else."""
+    folder = tmp_path_factory.mktemp("cache")
+    notes = folder / "yardstick" / "sandbox-proofs.json"
+    notes.parent.mkdir()
+    notes.write_text(json.dumps([circumstances(level, base_python()) for level in Level]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return notes
+
+
+def command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", RUN.format(name), *arguments]
 
 
@@ -71,6 +84,15 @@ def test_a_table_for_people_and_lines_in_a_file(tmp_path: Path) -> None:
     assert set(first) == {"task_id", "verdict", "level", "seconds", "reason", "program"}
     assert (first["reason"], second["verdict"]) == ("", "fail")
     assert second["reason"]
+
+
+@pytest.mark.usefixtures("walls")
+def test_a_level_is_proven_before_it_is_used(cache: Path) -> None:
+    cache.unlink()
+    done = run("score", "--samples", "-", "--json", given=line(RIGHT))
+    assert [each["verdict"] for each in verdicts(done)] == ["pass"]
+    assert done.stderr.startswith("trying attacks on the sandbox at level ")
+    assert len(json.loads(cache.read_text())) == 1
 
 
 def test_bad_samples_end_with_2_before_anything_runs() -> None:
