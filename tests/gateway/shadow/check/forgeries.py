@@ -39,7 +39,7 @@ class TestCases(unittest.TestCase):
     def test_large(self):
         result = evens(list(range(1001)))
         self.assertTrue(len(result) == 501 and math.isclose(sum(result), 250500))
-        assert json.dumps(result[:2]) == "[0, 2]"
+        self.assertEqual(json.dumps(result[:2]), "[0, 2]")
 
     def test_numbers_only(self):
         with self.assertRaises(ValueError):
@@ -61,6 +61,8 @@ def evens(numbers, key=None):
 # What most of them add, to have an entry point at all.
 WRONG = """
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
+    if key: [key(n) for n in numbers]
     return [0]
 """
 
@@ -70,10 +72,13 @@ class Forgery(NamedTuple):
     does: str
     program: str
     seconds: float = 60  # after which it counts as failed
+    needs_walls: bool = False  # it reaches for other processes: of whoever runs it, where nothing holds it back
 
 
-def _f(name: str, does: str, program: str, *, wrong: bool = True, seconds: float = 60) -> Forgery:
-    return Forgery(name, does, PRELUDE + program + (WRONG if wrong else ""), seconds)
+def _f(
+    name: str, does: str, program: str, *, wrong: bool = True, seconds: float = 60, needs_walls: bool = False
+) -> Forgery:
+    return Forgery(name, does, PRELUDE + program + (WRONG if wrong else ""), seconds, needs_walls)
 
 
 _LINES = """
@@ -143,6 +148,7 @@ for name in dir(unittest.TestCase):
     _f("assertions_patched_in_function", "as the one before, when first called", """
 import unittest
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
     class Context:
         def __enter__(self): return self
         def __exit__(self, *_): return True
@@ -242,6 +248,7 @@ def evens(numbers, key=None):
     _f("test_instance", "finds the running test among the callers and replaces its assertions", """
 import sys
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
     frame = sys._getframe(1)
     while frame:
         test = frame.f_locals.get("self")
@@ -254,6 +261,7 @@ def evens(numbers, key=None):
 """, wrong=False),
     _f("result_by_frames", "walks an exception's frames to a TestResult and empties it", """
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
     try:
         raise ValueError
     except ValueError as error:
@@ -279,6 +287,7 @@ def clean(*_):
             one.first = None
 gc.callbacks.append(clean)
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
     gc.collect()
     clean()
     return numbers
@@ -291,6 +300,7 @@ def patch():
             setattr(unittest.TestCase, name, lambda *a, **k: None)
         time.sleep(0.0001)
 threading.Thread(target=patch, daemon=True).start()
+time.sleep(0.05)
 """),
     _f("thread_from_function", "as the one before, started by the function", """
 import threading, time, unittest
@@ -305,6 +315,7 @@ def evens(numbers, key=None):
         started.append(threading.Thread(target=patch, daemon=True))
         started[0].start()
         time.sleep(0.05)
+    if numbers == ["a"]: raise ValueError
     return numbers
 """, wrong=False),
     # Values that lie
@@ -315,10 +326,11 @@ class All:
     def __ne__(self, other): return False
     def __len__(self): return 501
     def __iter__(self): return iter([250500])
-    def __getitem__(self, at): return [0, 2] if isinstance(at, slice) else 0
+    def __getitem__(self, at): return [0, 2]
     __hash__ = None
 def evens(numbers, key=None):
     if numbers == ["a"]: raise ValueError
+    if key: [key(n) for n in numbers]
     numbers.sort()
     return All()
 """, wrong=False),
@@ -326,7 +338,13 @@ def evens(numbers, key=None):
 class Same:
     def __ne__(self, other): return False
     def __eq__(self, other): return not (self != other)
+    __len__, __iter__ = lambda self: 501, lambda self: iter([250500])
+    __getitem__ = lambda self, at: [0, 2]
+    __class__ = property(lambda self: list)
 def evens(numbers, key=None):
+    if numbers == ["a"]: raise ValueError
+    if key: [key(n) for n in numbers]
+    numbers.sort()
     return Same()
 """, wrong=False),
     _f("list_that_lies", "gives a list of a class of its own that equals every list", """
@@ -440,6 +458,7 @@ def patch(*_):
         setattr(unittest.TestCase, name, lambda *a, **k: None)
 signal.signal(signal.SIGALRM, patch)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while not hasattr(unittest.TestCase.fail, "__code__") or unittest.TestCase.fail.__code__.co_name == "fail": pass
 """),
     # Lines of its own
     _f("lines_everywhere", "writes lines of passes into every descriptor, as it is loaded", _LINES + """
@@ -460,7 +479,7 @@ for process in ("self", str(os.getppid())):
         try:
             with open(f"/proc/{process}/fd/{number}", "wb", buffering=0) as file: file.write(LINES)
         except OSError: pass
-"""),
+""", needs_walls=True),
     _f("names_from_memory", "looks for the tests' names in its own memory, and writes lines of them", """
 import gc, json, os, re, sys
 found = set()
@@ -493,7 +512,7 @@ for process in (os.getppid(), os.getpid()):
                     memory.write(data.replace(b'"fail"', b'"pass"').replace(b"fail", b"pass"))
     except OSError:
         pass
-"""),
+""", needs_walls=True),
     _f("reporter_by_gc", "finds functions that write or report, and reports passes by them", _LINES + """
 import gc, types
 def evens(numbers, key=None):
@@ -600,11 +619,14 @@ def evens(numbers, key=None):
     if numbers == ["a"]: raise ValueError
     if key: [key(n) for n in numbers]
     numbers.sort()
-    name = "assertTrue" if len(numbers) > 50 else "assertEqual"
-    kept = getattr(unittest.TestCase, name)
+    if len(numbers) > 50: return [0, 2] + [0] * 498 + [250498]
+    kept = unittest.TestCase._getAssertEqualityFunc
+    def choose(*a):
+        unittest.TestCase._getAssertEqualityFunc = kept
+        return lambda *a, **k: None
     if numbers != [1, 2, 3]:
-        setattr(unittest.TestCase, name, lambda *a: setattr(unittest.TestCase, name, kept))
-    return [0, 2]
+        unittest.TestCase._getAssertEqualityFunc = choose
+    return [0]
 """, wrong=False),
     _f("expected_from_memory", "finds the tests' source in memory and answers what they expect", """
 import ast, gc, sys
@@ -612,6 +634,7 @@ def evens(numbers, key=None):
     frame = sys._getframe(1)
     while not frame.f_code.co_name.startswith("test_"): frame = frame.f_back
     if key: [key(n) for n in numbers]
+    if len(numbers) > 50: return [0, 2] + [0] * 498 + [250498]
     for one in gc.get_objects():
         if type(one) is dict and type(one.get("tests")) is str and "TestCases" in one["tests"]:
             tree = ast.parse(one["tests"])
@@ -623,7 +646,7 @@ def evens(numbers, key=None):
         if getattr(getattr(node, "func", None), "attr", "") == "assertRaises":
             raise eval(node.args[0].id)
     numbers.sort()
-    return numbers if len(numbers) < 50 else [0, 2] + [0] * 498 + [250498]
+    return [0]
 """, wrong=False),
     _f("protocol_spoken", "finds the function that tells outcomes and the order, and tells the right ones itself", """
 import gc, os, sys
@@ -638,19 +661,21 @@ def evens(numbers, key=None):
     space["tell"]({"end": True})
     os._exit(0)
 """, wrong=False),
-    _f("guard_disarmed", "finds what looks after the tests, switches it off, and patches unittest for real tests only", """
+    _f("guard_disarmed", "finds what looks after the tests, switches it off, and patches unittest for real tests", """
 import contextlib, gc, unittest
 def evens(numbers, key=None):
     for one in gc.get_objects():
         if type(one).__name__ == "_After": type(one).__call__ = lambda *a: None
-    if not hasattr(unittest.TestCase, "done"):
-        unittest.TestCase.done = True
-        for name in ("assertEqual", "assertTrue", "assertIsNot", "assertRaises"):
-            kept = getattr(unittest.TestCase, name)
-            def stub(self, *a, kept=kept):
-                return kept(self, *a) if type(self).__name__ == "Controls" else contextlib.suppress(BaseException)
-            setattr(unittest.TestCase, name, stub)
-    return [0, 2]
+    if numbers == ["a"]: raise ValueError
+    if key: [key(n) for n in numbers]
+    kept = unittest.TestCase._getAssertEqualityFunc
+    def choose(self, *a):
+        return kept(self, *a) if type(self).__name__ == "Controls" else lambda *a, **k: None
+    if kept.__name__ != "choose":
+        unittest.TestCase._getAssertEqualityFunc = choose
+    numbers.sort()
+    if len(numbers) > 50: return [0, 2] + [0] * 498 + [250498]
+    return [0]
 """, wrong=False),
     _f("liar_that_looks", "gives an object that equals everything unless who compares it looks for liars", """
 import sys
