@@ -143,7 +143,6 @@ class LandlockWalls:
             truncate=self._abi >= landlock.TRUNCATE_ABI,
         )
         bpf.load(seccomp.assemble(rules, os.uname().machine))
-        roles.fresh_randomness()
 
     def _readable(self) -> list[tuple[str, int]]:
         code = [(path, landlock.READ_AND_EXECUTE) for path in self._read]

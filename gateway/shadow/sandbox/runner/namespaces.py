@@ -115,11 +115,11 @@ class NamespaceWalls:
         return main
 
     def _confine(self) -> None:
-        os.setsid() if os.getpid() != 1 else None
+        if os.getpid() != 1:  # which leads its session already
+            os.setsid()
         linux.drop_capabilities()
         linux.forbid_new_privileges()
         bpf.load(self._filter)
-        roles.fresh_randomness()
 
 
 def _isolate(size: int) -> None:

@@ -16,6 +16,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from .check.in_process import run_in_process
+from .check.separate import run_tests, serve_candidate
 from .request import IN_PROCESS, Request
 
 _REASON = 2000  # characters, less than a pipe holds
@@ -25,26 +27,23 @@ Report = Callable[[dict[str, Any]], None]
 
 def be_candidate(descriptor: int, link: socket.socket) -> NoReturn:
     """C: holds the candidate, and nothing else."""
-    from .check.separate import serve_candidate
-
     source = _text(descriptor)
+    _fresh_randomness()
     _last(lambda: serve_candidate(source, link))
 
 
 def be_tests(request: Request, link: socket.socket) -> NoReturn:
     """T: holds the tests, and nothing of the candidate but what crosses the link."""
-    from .check.separate import run_tests
-
     task = json.loads(_text(request.task))
+    _fresh_randomness()
     _last(lambda: run_tests(task, link, _reporter(request.report)))
 
 
 def be_both(request: Request) -> NoReturn:
     """Candidate and tests in one process, or code without tests."""
     source, report = _text(request.candidate), _reporter(request.report)
+    _fresh_randomness()
     if request.kind == IN_PROCESS:
-        from .check.in_process import run_in_process
-
         task = json.loads(_text(request.task))
         _last(lambda: run_in_process(source, task, report))
     os.close(request.task)
@@ -83,7 +82,7 @@ def wait(go: int) -> None:
         os._exit(1)
 
 
-def fresh_randomness() -> None:
+def _fresh_randomness() -> None:
     """Forks of one warm process would all draw the same numbers; `random` sees to that itself, numpy doesn't."""
     random.seed()
     numpy = sys.modules.get("numpy")

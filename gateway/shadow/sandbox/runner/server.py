@@ -21,7 +21,6 @@ _MESSAGE = 1 << 17
 _DESCRIPTORS = 3
 _LOOK_EVERY_MS = 50
 _ALWAYS = ("unittest", "unittest.mock")
-_CHECKS = ("check.separate", "check.in_process")
 
 
 class Walls(Protocol):
@@ -91,11 +90,6 @@ def _warm(modules: list[str]) -> tuple[list[str], list[str]]:
         if _threads() > before:
             threaded.append(name)
             before = _threads()
-    for name in _CHECKS:
-        try:
-            importlib.import_module(f".{name}", __package__)
-        except ModuleNotFoundError:
-            pass
     return skipped, threaded
 
 
