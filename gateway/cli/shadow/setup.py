@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 
 from gateway.shadow.environment import default_folder
 from gateway.shadow.environment.pip import SetupError
+from gateway.shadow.environment.sets import FULL, LIGHT, RequirementSet
 from gateway.shadow.environment.setup import Progress, Result, set_up
 
 
@@ -38,20 +39,22 @@ from gateway.shadow.environment.setup import Progress, Result, set_up
 def setup(full: bool, folder: Path | None, python: Path | None, as_json: bool) -> None:
     """Install the libraries that tasks use, in an environment of their own, never the gateway's.
 
-    Without --full, those that 94 % of BigCodeBench's tasks need: 0.7 GB, 1 to 3 minutes. Versions are pinned by hash,
+    Without --full, those that 96 % of BigCodeBench's tasks need: 0.7 GB, 1 to 3 minutes. Versions are pinned by hash,
     as near as Python 3.11 to 3.13 allow to those that the benchmark was made with. Done again, it changes nothing;
     what was interrupted is made anew.
     """
     console = Console(stderr=True)
     try:
-        result = _with_progress(console, folder or default_folder(), full, python)
+        result = _with_progress(
+            console, folder or default_folder(), FULL if full else LIGHT, python or Path(sys.executable)
+        )
     except SetupError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
     click.echo(json.dumps(_document(result), indent=2) if as_json else _sentence(result))
 
 
-def _with_progress(console: Console, folder: Path, full: bool, python: Path | None) -> Result:
+def _with_progress(console: Console, folder: Path, chosen: RequirementSet, python: Path) -> Result:
     """Shows a bar on a terminal, else a line for each step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[package]}"), TimeElapsedColumn())
     bar = Bar(*columns, console=console, transient=True) if console.is_terminal else None
@@ -68,7 +71,7 @@ def _with_progress(console: Console, folder: Path, full: bool, python: Path | No
             bar.update(task, completed=number, total=total, package=f"{number} of {total}: {name}")
 
     with bar or nullcontext():
-        return set_up(folder, full=full, python=python or Path(sys.executable), progress=Progress(step, package))
+        return set_up(folder, chosen, python, Progress(step, package))
 
 
 def _document(result: Result) -> dict[str, object]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.config import cache_dir
-from gateway.shadow.environment.sets import SETS
+from gateway.shadow.environment.sets import SETS, RequirementSet
 
 MARKER = "yardstick-environment.json"
 SETUP = "yardstick shadow setup"
@@ -38,7 +39,7 @@ def interpreter(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def find(folder: Path | None = None) -> Environment:
+def find(folder: Path | None = None, sets: Mapping[str, RequirementSet] = SETS) -> Environment:
     """What `yardstick shadow setup` left in ``folder`` (by default, the default folder). Raises EnvironmentMissing."""
     given, folder = folder, folder or default_folder()
     command = f"{SETUP} --folder {given}" if given else SETUP
@@ -46,7 +47,7 @@ def find(folder: Path | None = None) -> Environment:
     if marker is None:
         state = "was not completed" if folder.is_dir() else "does not exist"
         raise EnvironmentMissing(f"the scoring environment {folder} {state}: run `{command}`")
-    chosen = SETS.get(str(marker.get("set")))
+    chosen = sets.get(str(marker.get("set")))
     if chosen is None or marker.get("digest") != chosen.digest:
         full = " --full" if marker.get("set") == "full" else ""
         raise EnvironmentMissing(

@@ -17,7 +17,9 @@ _INSTALL = (
     *("--no-input", "--no-color", "--progress-bar", "off", "--disable-pip-version-check", "--no-warn-script-location"),
 )
 _SETTINGS = {"PIP_USER": "0", "PIP_QUIET": "0", "PIP_TARGET": "", "PIP_PREFIX": "", "PIP_REQUIRE_VIRTUALENV": "0"}
-_FOUND = re.compile(r"^Collecting ([A-Za-z0-9._-]+)")
+_FOUND = re.compile(
+    r"^Collecting ([A-Za-z0-9._-]+)|^Processing \S*/([A-Za-z0-9._]+?)-[0-9]"
+)  # in an index; in a folder
 _IGNORED = re.compile(r"^Ignoring ([A-Za-z0-9._-]+): markers ")
 _INSTALLING = "Installing collected packages"
 _LAST_LINES = 40
@@ -85,7 +87,7 @@ class Pip:
                     total -= 1
                 elif name := _FOUND.match(line):
                     number += 1
-                    self._found(name[1].rstrip("-"), number, total)
+                    self._found(name[1] or name[2], number, total)
                 elif line.startswith(_INSTALLING):
                     self._found(f"unpacking {number} packages", number, total)
         if process.returncode:

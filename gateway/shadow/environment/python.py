@@ -38,9 +38,9 @@ class Python:
                 [path, "-I", "-c", _ASK], capture_output=True, text=True, timeout=_PATIENCE, check=True
             )
             about = json.loads(answer.stdout)
-        except (OSError, subprocess.SubprocessError, ValueError):
+            version = ".".join(map(str, about["version"]))
+        except (OSError, subprocess.SubprocessError, ValueError, TypeError):
             raise SetupError(f"{path} is no Python that runs: name another with --python") from None
-        version = ".".join(map(str, about["version"]))
         if not _OLDEST <= tuple(about["version"][:2]) <= _NEWEST:
             raise SetupError(
                 f"the libraries are pinned for Python 3.11 to 3.13, and {path} is {version}: name another with --python"

