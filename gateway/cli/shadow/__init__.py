@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.shadow.fetch import fetch
 from gateway.cli.shadow.samples import samples
+from gateway.cli.shadow.sandbox import sandbox
 from gateway.cli.shadow.score import score
 from gateway.cli.shadow.setup import setup
 
@@ -19,5 +20,5 @@ def shadow() -> None:
     """Score models' code by running its tests, in a sandbox."""
 
 
-for command in (score, samples, setup, fetch):
+for command in (score, samples, sandbox, setup, fetch):
     shadow.add_command(command)
