@@ -65,6 +65,8 @@ class Start:
             *([] if self.folder is None else [str(self.folder)]),
         ]
         if self.level is Level.BUBBLEWRAP:
+            settings["keep"] = [folder for folder in self.interpreter.folders if folder.startswith("/tmp/")]
+            settings["links"] = [link for link in self.interpreter.links if link[0].startswith("/tmp/")]
             command = [*self._bubblewrap(), *python, _INSIDE, json.dumps(settings)]
             data = [_passwd(self._uid), _group(self._uid), _HOSTS, _NAMES]
         else:

@@ -61,9 +61,9 @@ def fail_unless(argument: int, *values: int, mask: int = 0xFFFFFFFF, code: int =
     return [_load(argument), Instruction(_AND, mask), *tests, *fail(code), _return(ALLOW)]
 
 
-def if_equal(argument: int, value: int, then: Block) -> Block:
-    """Asks ``then`` if the argument's lower 32 bits are ``value``, and allows everything else."""
-    return [_load(argument), Instruction(_JUMP_EQUAL, value, 0, len(then)), *then, _return(ALLOW)]
+def if_equal(argument: int, value: int, then: Block, otherwise: Block | None = None) -> Block:
+    """Asks ``then`` if the argument's lower 32 bits are ``value``, else ``otherwise`` (by default all is allowed)."""
+    return [_load(argument), Instruction(_JUMP_EQUAL, value, 0, len(then)), *then, *(otherwise or [_return(ALLOW)])]
 
 
 def both(first: Block, second: Block) -> Block:

@@ -27,7 +27,9 @@ _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x1 | 0x40
 class NamespaceWalls:
     """A process tree of its own a job; when its first process is killed, the kernel ends all of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: list[str], links: list[tuple[str, str]]) -> None:
+        """Folders below /tmp that Python needs, so that a job has to find them there, and links: (path, target)."""
+        self._keep, self._links = keep, links
         self._first = -1
         self._own_pids = -1
         self._filter = seccomp.assemble(seccomp.common_rules(), os.uname().machine)
@@ -71,7 +73,7 @@ class NamespaceWalls:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         limits.first_to_be_killed()
-        _isolate(request.limits.files)
+        _isolate(request.limits.files, self._keep, self._links)
         limits.apply(request.limits, others=_threads_here())
         main = self._separate(request, ready) if request.kind == SEPARATE else self._both(request, ready)
         roles.close_all_but(ready)
@@ -122,14 +124,22 @@ class NamespaceWalls:
         bpf.load(self._filter)
 
 
-def _isolate(size: int) -> None:
+def _isolate(size: int, keep: list[str], links: list[tuple[str, str]]) -> None:
     linux.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    kept = {path: os.open(path, os.O_PATH) for path in keep}
     options = f"size={size},nr_inodes={max(size // _BYTES_A_FILE, 16)},mode=755"
     linux.mount("tmpfs", JOB, "tmpfs", MS_NOSUID | MS_NODEV, options)
     for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
         os.mkdir(f"{JOB}/{name}", 0o700)
         linux.mount(f"{JOB}/{name}", target, None, MS_BIND)
+    for path, descriptor in kept.items():
+        os.makedirs(path, exist_ok=True)
+        linux.mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND | linux.MS_REC)
+        os.close(descriptor)
+    for path, target in links:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(target, path)
     _mount_proc()
     _raise_loopback()
     os.chdir("/tmp")

@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import socket
 import sys
 import time
@@ -65,7 +66,7 @@ def _walls(settings: dict[str, Any]) -> Walls:
     if settings["level"] == "bubblewrap":
         from .namespaces import NamespaceWalls
 
-        return NamespaceWalls()
+        return NamespaceWalls(settings["keep"], settings["links"])
     from .landlocked import LandlockWalls
 
     return LandlockWalls(settings)
@@ -80,6 +81,7 @@ def _answer(host: socket.socket, answer: dict[str, Any]) -> None:
 
 def _warm(modules: list[str]) -> tuple[list[str], list[str]]:
     """Import ``modules``: those that failed, and those that started a thread, which one that forks may not have."""
+    _take_font_cache()
     skipped, threaded = [], []
     before = _threads()
     for name in (*_ALWAYS, *modules):
@@ -91,6 +93,13 @@ def _warm(modules: list[str]) -> tuple[list[str], list[str]]:
             threaded.append(name)
             before = _threads()
     return skipped, threaded
+
+
+def _take_font_cache() -> None:
+    """matplotlib's list of fonts, which takes seconds to make, if it was made along with the environment."""
+    made, wanted = os.path.join(sys.prefix, "matplotlib"), os.path.expandvars("$MPLCONFIGDIR")
+    if os.path.isdir(made) and not os.path.exists(wanted):
+        shutil.copytree(made, wanted)
 
 
 def _threads() -> int:

@@ -95,3 +95,33 @@ class CpuMeter:
         living = sum(process.own_cpu + process.waited_cpu for process in tree)
         self._most = max(self._most, living, sum(self._seen.values()))
         return self._most
+
+
+class HiddenMemory:
+    """Shared pages that no process has in its tables: they are charged to nobody, and only the machine's sum grows.
+
+    Others add to that sum too, so it counts only against a job that has shared memory without a file.
+    """
+
+    def __init__(self) -> None:
+        self._before = _shared_on_this_machine()
+
+    def grown(self, tree: list[Process], enough: int) -> int:
+        """Bytes since the start, 0 if they are not more than ``enough`` or not this job's."""
+        grown = _shared_on_this_machine() - self._before
+        return grown if grown > enough and any(_shares_memory(process.pid) for process in tree) else 0
+
+
+def _shared_on_this_machine() -> int:
+    with open("/proc/meminfo", "rb") as file:
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Shmem:")), 0)
+
+
+def _shares_memory(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return any(line.split(None, 2)[1].endswith(b"s") and b" /dev/zero " in line for line in file)
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has ended meanwhile
+    except OSError:
+        return True  # it hides

@@ -68,9 +68,11 @@ def test_an_environment_behind_links_runs(level: Level, tmp_path: Path, python: 
     closed.mkdir(mode=0o700)
     (closed / "python").symlink_to(python)
     subprocess.run([closed / "python", "-m", "venv", "--without-pip", closed / "environment"], check=True)
+    (next((closed / "environment").glob("lib/*/site-packages")) / "late.py").touch()
     (tmp_path / "link").symlink_to(closed / "environment")
     with Slot(level, tmp_path / "link" / "bin" / "python") as slot:
-        lines = slot.run(Job(Kind.PLAIN, "import sys; report({'prefix': sys.prefix})")).lines
+        code = "import importlib, os, sys; importlib.import_module('late'); report({'prefix': sys.prefix})"
+        lines = slot.run(Job(Kind.PLAIN, code)).lines
     assert os.path.realpath(lines[0]["prefix"]) == os.path.realpath(closed / "environment")
 
 

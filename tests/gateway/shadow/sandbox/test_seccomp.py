@@ -125,9 +125,27 @@ def test_landlock_leaves_no_way_to_other_processes(machine: str, name: str) -> N
     assert ask(name, PID + 1) == refused(errno.ESRCH)
 
 
+@pytest.mark.parametrize(("name", "process"), [("setpriority", 0), ("ioprio_set", 1)])
+def test_landlock_leaves_priorities_of_own_processes_only(machine: str, name: str, process: int) -> None:
+    ask = asking_landlock(machine)
+    assert (ask(name, process, 0), ask(name, process, PID)) == (ALLOW, ALLOW)
+    assert ask(name, process, PID + 1) == refused(errno.ESRCH)
+    for group_or_user in {0, 1, 2, 3} - {process}:
+        assert ask(name, group_or_user, 0) == refused(errno.ESRCH)
+
+
 def test_without_a_user_of_its_own_metadata_stays(machine: str) -> None:
-    assert asking_landlock(machine)("fchmodat") == refused(0)
-    assert asking_landlock(machine, own_user=True)("fchmodat") == ALLOW
+    foreign, own = asking_landlock(machine), asking_landlock(machine, own_user=True)
+    assert (foreign("fchmodat"), own("fchmodat")) == (refused(0), ALLOW)
+    assert (foreign("setxattr"), own("setxattr")) == (refused(0), refused(errno.ENOTSUP))
+    assert foreign("utimensat", 0, 0, 0) == refused(errno.EPERM)  # now: Path.touch then opens the file
+    assert foreign("utimensat", 0, 0, 0x7FFF1234) == refused(0)
+
+
+def test_buffers_of_sockets_stay_as_they_are(ask: Ask) -> None:
+    assert [ask("setsockopt", 3, 1, option) for option in (7, 8)] == [refused(0)] * 2
+    assert ask("setsockopt", 3, 1, 2) == ALLOW  # SO_REUSEADDR
+    assert ask("setsockopt", 3, 6, 7) == ALLOW  # another layer's option
 
 
 def test_without_scopes_signals_go_to_the_first_process_only(machine: str) -> None:
