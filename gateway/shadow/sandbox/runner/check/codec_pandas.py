@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .codec_numpy import pack, unpack
-from .codec_plain import exact, loaded
+from .codec_plain import exact, loaded, time_zone
 from .codec_types import CodecError, Kind, Unplain, Value
 
 _MOST_LEVELS = 50
@@ -70,7 +70,7 @@ def _unpack_column(how: Any, parts: Any) -> Any:
         naive = pandas.DatetimeIndex(unpack(*exact(times, tuple)))
         if naive.dtype.str[4:-1] != unit:
             raise CodecError("another unit")
-        return naive.tz_localize("UTC").tz_convert(zone).array
+        return naive.tz_localize("UTC").tz_convert(time_zone(zone)).array
     if how == "interval":
         left, right, closed = parts
         return pandas.arrays.IntervalArray.from_arrays(_an_index(left), _an_index(right), closed=exact(closed, str))
@@ -204,7 +204,7 @@ def _take_timestamp(stamp: Any) -> tuple[Any, ...]:
 def _make_timestamp(moment: Any, zone: Any) -> Any:
     pandas = _pandas()
     made = pandas.Timestamp(exact(moment, loaded("numpy").datetime64))
-    return made if zone is None else made.tz_localize("UTC").tz_convert(zone)
+    return made if zone is None else made.tz_localize("UTC").tz_convert(time_zone(zone))
 
 
 def _take_categorical(column: Any) -> tuple[Any, ...]:

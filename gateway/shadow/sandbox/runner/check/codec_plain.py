@@ -50,7 +50,7 @@ def _timezone(offset: datetime.timedelta, name: str | None) -> datetime.timezone
     return plain if plain.tzname(None) == name else datetime.timezone(offset, name)
 
 
-def _zone(value: Any) -> Any:
+def time_zone(value: Any) -> Any:
     """A time zone as it is: values of ours only, or None."""
     if value is not None and not isinstance(value, datetime.tzinfo):
         raise CodecError("no time zone")
@@ -58,13 +58,13 @@ def _zone(value: Any) -> Any:
 
 
 def _datetime(*parts: Any) -> datetime.datetime:
-    *numbers, fold, zone = (*(exact(part, int) for part in parts[:-1]), _zone(parts[-1]))
+    *numbers, fold, zone = (*(exact(part, int) for part in parts[:-1]), time_zone(parts[-1]))
     year, month, day, hour, minute, second, microsecond = numbers
     return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _time(*parts: Any) -> datetime.time:
-    *numbers, fold, zone = (*(exact(part, int) for part in parts[:-1]), _zone(parts[-1]))
+    *numbers, fold, zone = (*(exact(part, int) for part in parts[:-1]), time_zone(parts[-1]))
     hour, minute, second, microsecond = numbers
     return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
 

@@ -20,7 +20,7 @@ from typing import Any
 from .codec_errors import loaded_class
 from .controls import CLASS
 from .guard import Guard
-from .harness import MODULE, load, new_module, swallow_output
+from .harness import MODULE, load, new_module, run_import, swallow_output
 from .liars import Lie, Looking, looking
 from .outcomes import Failures, Outcome, reason, run_test, set_up_class, tear_down_class
 from .source import Imports, Words, words
@@ -84,10 +84,7 @@ def _imported_names(imported: Imports) -> dict[str, Any]:
     """What the prompt's imports bind, before the candidate can have a say in it; loads the tests' modules as well."""
     names: dict[str, Any] = {}
     for statement in imported.statements.splitlines():
-        try:
-            exec(compile(statement, "<imports>", "exec", dont_inherit=True), names)
-        except Exception:
-            continue
+        run_import(statement, names)
     for module in ("unittest.mock", *imported.modules):
         try:
             importlib.import_module(module)

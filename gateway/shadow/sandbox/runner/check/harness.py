@@ -33,6 +33,14 @@ def load(source: Any, module: types.ModuleType) -> None:
     exec(compile(source, f"{MODULE}.py", "exec", dont_inherit=True), module.__dict__)
 
 
+def run_import(statement: str, namespace: dict[str, Any]) -> None:
+    """Bind what an import statement binds, if it can be had."""
+    try:
+        exec(compile(statement, f"{MODULE}.py", "exec", dont_inherit=True), namespace)
+    except Exception:
+        pass
+
+
 class Swallowed(io.StringIO):
     """Standard streams of a program that is checked: take what is written, and can't be read."""
 

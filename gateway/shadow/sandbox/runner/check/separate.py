@@ -19,10 +19,11 @@ from .codec_errors import ERRORS
 from .codec_named import FAMILIES
 from .codec_plain import KINDS, VALUES
 from .codec_types import Unplain
-from .harness import MODULE, load, new_module, swallow_output, swallow_output_of_programs
+from .harness import MODULE, load, new_module, run_import, swallow_output, swallow_output_of_programs
 from .link import Link, LinkBroken
 from .outcomes import Outcome, reason, run
 from .sides import CandidateSide, TestsSide
+from .source import imports
 from .standin import perform
 from .state import Effects, do_again
 
@@ -40,8 +41,11 @@ def serve_candidate(source: str, link: socket.socket) -> None:
         if operation != "load":
             return perform(operation, target, args, kwargs)
         sys.modules[MODULE] = module
+        entry_point, statements = args
         load(source, module)
-        return module.__dict__[args[0]]
+        for statement in statements:
+            run_import(statement, module.__dict__)
+        return module.__dict__[entry_point]
 
     codec = Codec(side, 1, VALUES, [*KINDS, *ERRORS], FAMILIES)
     side.link = Link(link, codec, do, leads=False, effects=effects.taken)
@@ -53,7 +57,10 @@ def serve_candidate(source: str, link: socket.socket) -> None:
 class _Tests:
     """The tests' process: its module, and the link to the candidate, which is loaded at the first need of it."""
 
-    def __init__(self, entry_point: str, connection: socket.socket) -> None:
+    def __init__(self, task: Mapping[str, Any], connection: socket.socket) -> None:
+        entry_point = task["entry_point"]
+        # A program may use what only the tests import: officially both are one module.
+        self._imports = tuple(imports(task["tests"]).statements.splitlines())
         self.module = new_module()
         self.entry_point = entry_point
         self.side = TestsSide(set(_PLAIN), self.module.__dict__)
@@ -77,7 +84,7 @@ class _Tests:
         if self._loaded is None and self.load_error is None:
             hardening.refuse_code_from_files()
             try:
-                self._loaded = self.link.ask("load", None, self.entry_point)
+                self._loaded = self.link.ask("load", None, self.entry_point, self._imports)
             except BaseException as error:
                 self.load_error = error
         if self.load_error is not None:
@@ -120,7 +127,7 @@ def run_tests(task: Mapping[str, Any], link: socket.socket, report: Callable[[di
     hardening.hide_memory()
     hardening.only_installed_modules()
     swallow_output()
-    tests = _Tests(task["entry_point"], link)
+    tests = _Tests(task, link)
     namespace = tests.module.__dict__
     sys.modules[MODULE] = tests.module
     try:
