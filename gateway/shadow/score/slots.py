@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
+import subprocess
 import sys
+import tempfile
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config import cache_dir
 from gateway.shadow.environment import EnvironmentMissing, find
 from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.suites.task import SuiteKind
@@ -29,20 +34,44 @@ class Where:
 
 
 def where(folder: Path | None, kind: SuiteKind) -> Where:
-    """The scoring environment. The suite `five` needs no library, so it may do without one: then with our own
-    interpreter, of which the sandbox takes the standard library alone."""
+    """The scoring environment. The suite `five` needs no library, so it may do without one."""
     try:
         found = find(folder)
     except EnvironmentMissing as error:
         if folder is None and kind is SuiteKind.FIVE:
-            return Where(base_python(), (), BARE)
+            return Where(bare_python(), (), BARE)
         raise CannotScore(str(error)) from None
     return Where(found.python, found.preload, found.name)
 
 
-def base_python() -> Path:
-    """The interpreter that our environment was made from: it has none of our packages."""
-    return Path(getattr(sys, "_base_executable", "") or sys.executable)
+def bare_python(cache: Path | None = None) -> Path:
+    """A Python with the standard library and nothing else: what is installed beside ours, or the system's, stays out.
+
+    An empty environment of the interpreter that ours was made from; made once, in `cache` (by default, our cache).
+    """
+    base = Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
+    digest = hashlib.sha256(f"{base} {sys.version}".encode()).hexdigest()[:12]
+    folder = (cache or cache_dir()) / f"bare-python-{digest}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        try:
+            _make(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise CannotScore(f"{folder}, an empty environment to score in, can't be made: {error}") from None
+    return python
+
+
+def _make(folder: Path) -> None:
+    """Beside its place first: whoever finds it finds it whole, and of two that make it one wins."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as part:
+        made = Path(part) / "made"
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(made)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / "bin" / "python").exists():
+                raise
 
 
 class StoppableSlot(Slot):

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.shadow.sandbox.level import Level
 from gateway.shadow.score.proven import circumstances
-from gateway.shadow.score.slots import base_python
+from gateway.shadow.score.slots import bare_python
 from gateway.shadow.suites import five
 from tests.gateway.shadow.walls import need, need_any
 
@@ -36,7 +36,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache")
     notes = folder / "yardstick" / "sandbox-proofs.json"
     notes.parent.mkdir()
-    notes.write_text(json.dumps([circumstances(level, base_python()) for level in Level]))
+    notes.write_text(json.dumps([circumstances(level, bare_python()) for level in Level]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return notes
 

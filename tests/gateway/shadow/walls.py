@@ -7,12 +7,12 @@ from functools import lru_cache
 import pytest
 
 from gateway.shadow.sandbox.level import Level, obstacle
-from gateway.shadow.score.slots import base_python
+from gateway.shadow.score.slots import bare_python
 
 
 @lru_cache
 def in_the_way(level: Level) -> str | None:
-    return obstacle(level, base_python())
+    return obstacle(level, bare_python())
 
 
 def need(level: Level) -> Level:
