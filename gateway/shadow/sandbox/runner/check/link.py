@@ -50,6 +50,7 @@ class Link:
         self._fresh = False
         self._pending: BaseException | None = None
         self.broken: str | None = None
+        self.private = frozenset[str]()
 
     def ask(self, operation: str, target: object, *args: object, **kwargs: object) -> Any:
         """What the other side answers; raises the exception that it raised there, Unplain, or LinkBroken."""

@@ -23,7 +23,7 @@ from .harness import MODULE, load, new_module, run_import, swallow_output, swall
 from .link import Link, LinkBroken
 from .outcomes import Outcome, reason, run
 from .sides import CandidateSide, TestsSide
-from .source import imports
+from .source import attributes, imports
 from .standin import perform
 from .state import Effects, do_again
 
@@ -39,7 +39,7 @@ def serve_candidate(source: str, link: socket.socket) -> None:
 
     def do(operation: str, target: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if operation != "load":
-            return perform(operation, target, args, kwargs)
+            return perform(operation, target, args, kwargs, private=True)
         sys.modules[MODULE] = module
         entry_point, statements = args
         load(source, module)
@@ -66,6 +66,8 @@ class _Tests:
         self.side = TestsSide(set(_PLAIN), self.module.__dict__)
         self.codec = Codec(self.side, 0, VALUES, [*KINDS, *ERRORS], FAMILIES)
         self.link = Link(connection, self.codec, self._perform, leads=True, take_effects=self._take_effects)
+        # What the tests themselves spell out; libraries that feel their way by such names must not be led on.
+        self.link.private = frozenset(name for name in attributes(task["tests"]) if not name.startswith("__"))
         self.side.link = self.link
         self._loaded: Any = None
         self.load_error: BaseException | None = None

@@ -31,6 +31,14 @@ def imports(source: str) -> Imports:
     return Imports(frozenset(modules), "\n".join(ast.unparse(node) for node in statements))
 
 
+def attributes(source: str) -> frozenset[str]:
+    """Every attribute that the source names."""
+    try:
+        return frozenset(node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
+    except _UNPARSABLE:
+        return frozenset()
+
+
 def _future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 

@@ -35,6 +35,8 @@ _RESULTS: dict[str, tuple[type, ...]] = {"str": (str,), "repr": (str,), "len": (
 
 
 class Asking(Protocol):
+    private: frozenset[str]  # names with an underscore that may be asked for all the same
+
     def ask(self, operation: str, target: object, *args: object, **kwargs: object) -> Any:
         """What the other side answers; raises what it raises."""
 
@@ -49,11 +51,16 @@ def has_special(value: object) -> tuple[str, ...]:
     )
 
 
-def perform(operation: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Do to an object of this side's what the other side asked for. AttributeError for what may not be asked."""
+def perform(
+    operation: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, private: bool = False
+) -> Any:
+    """Do to an object of this side's what the other side asked for. AttributeError for what may not be asked.
+
+    `private`: names with an underscore are given away as well.
+    """
     if operation == "get":
         (name,) = args
-        return getattr(target, public(name))
+        return getattr(target, public(name, private))
     if operation == "set":
         name, value = args
         return setattr(target, public(name), value)
@@ -64,8 +71,8 @@ def perform(operation: str, target: Any, args: tuple[Any, ...], kwargs: dict[str
     raise AttributeError(f"no operation {operation!r}")
 
 
-def public(name: object) -> str:
-    if type(name) is not str or (name.startswith("_") and name not in _NAMES):
+def public(name: object, private: bool = False) -> str:
+    if type(name) is not str or (name.startswith("_") and name not in _NAMES and not private):
         raise AttributeError(f"{name!r} is not asked for across the link")
     return name
 
@@ -105,10 +112,9 @@ def _method(link: Asking, operation: str) -> Callable[..., Any]:
 
 class _StandIn:
     def __getattr__(self, name: str) -> Any:
-        # Never asks for its own fields: an object that is only half made has none yet.
-        if name.startswith("_") and name not in _NAMES:
-            raise AttributeError(name)
         link: Asking = object.__getattribute__(self, "_link")
+        if name.startswith("_") and name not in _NAMES and name not in link.private:
+            raise AttributeError(name)
         return link.ask("get", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:
