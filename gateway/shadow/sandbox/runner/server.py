@@ -117,6 +117,7 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
     """One job from start to its last process's end."""
     began = time.monotonic()
     meter = watch.CpuMeter()
+    hidden = watch.HiddenMemory()
     reaped = _cpu_of_reaped()
     is_ready, ready = os.pipe()
     try:
@@ -124,7 +125,7 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
     finally:
         os.close(ready)
         job.close()
-    end = _supervise(walls, job, first, meter, host)
+    end = _supervise(walls, job, first, meter, hidden, host)
     walls.end()
     os.set_blocking(is_ready, False)
     with open(is_ready, "rb") as file:
@@ -144,7 +145,9 @@ def _cpu_of_reaped() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _supervise(walls: Walls, job: Request, first: int, meter: watch.CpuMeter, host: socket.socket) -> str:
+def _supervise(
+    walls: Walls, job: Request, first: int, meter: watch.CpuMeter, hidden: watch.HiddenMemory, host: socket.socket
+) -> str:
     """How the job ends: its first process is then dead, or still to be killed."""
     deadline = time.monotonic() + job.limits.wall
     ended = os.pidfd_open(first)
@@ -160,17 +163,18 @@ def _supervise(walls: Walls, job: Request, first: int, meter: watch.CpuMeter, ho
             if host.fileno() in events:  # no job is sent before the last one's answer: the host hung up
                 walls.end()
                 os._exit(0)
-            over = _over(walls, job, meter)
+            over = _over(walls, job, meter, hidden)
             if over or time.monotonic() >= deadline:
                 return over or "wall"
     finally:
         os.close(ended)
 
 
-def _over(walls: Walls, job: Request, meter: watch.CpuMeter) -> str | None:
+def _over(walls: Walls, job: Request, meter: watch.CpuMeter, hidden: watch.HiddenMemory) -> str | None:
     tree = watch.descendants(os.getpid())
     if meter.add(tree) >= job.limits.cpu:
         return "cpu"
-    if watch.memory(tree, job.limits.memory) > job.limits.memory:
+    most = job.limits.memory
+    if watch.memory(tree, most) > most or hidden.grown(tree, most):
         return "memory"
     return "files" if walls.used(job.limits.files) > job.limits.files else None
