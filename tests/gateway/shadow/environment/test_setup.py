@@ -9,19 +9,21 @@ import json
 import os
 import subprocess
 import sys
+import venv
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gateway.shadow.environment import EnvironmentMissing, find
-from gateway.shadow.environment.pip import SetupError
+from gateway.shadow.environment import MARKER, EnvironmentMissing, find
+from gateway.shadow.environment.pip import Pip, SetupError
 from gateway.shadow.environment.python import Python
 from gateway.shadow.environment.sets import RequirementSet
 from gateway.shadow.environment.setup import Progress, Result, set_up
 
 PYTHON = Path(sys.executable)
+pytestmark = pytest.mark.timeout(600)  # virtual environments are made: seconds each, and more on a busy machine
 
 
 class Bench:
@@ -77,38 +79,78 @@ def _record(text: str) -> str:
 
 
 def test_an_environment_of_its_own_with_the_set_and_nothing_of_ours(bench: Bench) -> None:
-    made = bench.set_up()
+    before = os.umask(0o077)
+    try:
+        made = bench.set_up()
+    finally:
+        os.umask(before)
     assert made.made
     found = find(bench.folder, {"tiny": bench.tiny})
     assert found == made.environment
     assert found.name == f"tiny-{bench.tiny.digest}"
     assert found.preload == ("json", "measure")
     ask = "import sys; from importlib.util import find_spec as f; print(sys.prefix, *map(bool, map(f, sys.argv[1:])))"
-    said = subprocess.run(
-        [found.python, "-I", "-c", ask, "measure", "litestar"], capture_output=True, text=True, check=True
-    ).stdout
+    command = [found.python, "-I", "-c", ask, "measure", "litestar"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.split() == [str(bench.folder), "True", "False"]
     assert ("measure", 1, 1) in bench.packages
+    _is_readable_by_other_users(bench.folder)
+    _is_left_alone_when_done_again(bench)
 
 
-def test_what_another_user_runs_can_be_read_by_it(bench: Bench) -> None:
-    before = os.umask(0o077)
-    try:
-        bench.set_up()
-    finally:
-        os.umask(before)
-    inside = [bench.folder, *(bench.folder / "bin").iterdir(), *(bench.folder / "lib").rglob("*")]
-    unreadable = [path for path in inside if path.stat().st_mode & 0o004 == 0]
-    assert unreadable == []
+def _is_readable_by_other_users(folder: Path) -> None:
+    inside = [folder, *(folder / "bin").iterdir(), *(folder / "lib").rglob("*")]
+    assert [path for path in inside if path.stat().st_mode & 0o004 == 0] == []
 
 
-def test_done_again_it_changes_nothing(bench: Bench) -> None:
-    bench.set_up()
+def _is_left_alone_when_done_again(bench: Bench) -> None:
     steps = len(bench.steps)
     before = {path: path.lstat().st_mtime_ns for path in bench.folder.rglob("*")}
     assert not bench.set_up().made
     assert len(bench.steps) == steps
     assert {path: path.lstat().st_mtime_ns for path in bench.folder.rglob("*")} == before
+
+
+def test_what_was_interrupted_or_has_other_versions_is_made_anew(bench: Bench) -> None:
+    pins = bench.tiny.files[0]
+    broken = bench.set_of("raise RuntimeError('half')\n", pins)
+    with pytest.raises(SetupError, match="measure cannot be imported: RuntimeError: half"):
+        bench.set_up(broken)
+    with pytest.raises(EnvironmentMissing, match="was not completed: run `yardstick shadow setup --folder"):
+        find(bench.folder, {"tiny": broken})
+    (bench.folder / "left over").mkdir()
+    whole = bench.set_of("VERDICT = 2\n", pins)
+    assert bench.set_up(whole).made
+    assert not (bench.folder / "left over").exists()
+    newer = bench.set_of("VERDICT = 3\n", pins)
+    with pytest.raises(EnvironmentMissing, match="other versions than this yardstick: run `yardstick shadow setup"):
+        find(bench.folder, {"tiny": newer})
+    assert bench.set_up(newer).made
+
+
+def test_a_python_that_is_gone(bench: Bench) -> None:
+    (bench.folder / "bin").mkdir(parents=True)
+    (bench.folder / "bin" / "python").symlink_to(bench.folder / "nowhere")
+    (bench.folder / MARKER).write_text(json.dumps({"set": "tiny", "digest": bench.tiny.digest}))
+    with pytest.raises(EnvironmentMissing, match="leads to a Python that is gone"):
+        find(bench.folder, {"tiny": bench.tiny})
+
+
+def test_why_a_package_could_not_be_installed(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    pip = Pip(tmp_path / "venv" / "bin" / "python", tmp_path / "pip.log", lambda *_: None)
+    pins = bench.tiny.files[0]
+    _wheel(bench.wheels, "VERDICT = 'forged'\n")
+    with pytest.raises(SetupError, match=r"not the one that was pinned.*pip\.log"):
+        pip.install(pins)
+    bench.set_of("VERDICT = 1\n", pins, extra=f"absent==2.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(SetupError, match=r"the index has no absent==2\.0 for this Python and machine"):
+        pip.install(pins)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(SetupError, match="the package index cannot be reached: check the network"):
+        pip.install(pins)
 
 
 def test_a_larger_set_serves_who_wants_the_smaller_but_not_the_other_way(bench: Bench) -> None:
@@ -120,36 +162,6 @@ def test_a_larger_set_serves_who_wants_the_smaller_but_not_the_other_way(bench: 
     result = set_up(bench.folder, bench.tiny, PYTHON, quiet, sets)
     assert not result.made
     assert result.environment.name.startswith("large")
-
-
-def test_an_interrupted_setup_is_noticed_and_made_anew(bench: Bench) -> None:
-    broken = bench.set_of("raise RuntimeError('half')\n", bench.tiny.files[0])
-    with pytest.raises(SetupError, match="measure cannot be imported: RuntimeError: half"):
-        bench.set_up(broken)
-    with pytest.raises(EnvironmentMissing, match="was not completed: run `yardstick shadow setup --folder"):
-        find(bench.folder, {"tiny": broken})
-    (bench.folder / "left over").mkdir()
-    whole = bench.set_of("VERDICT = 2\n", bench.tiny.files[0])
-    assert bench.set_up(whole).made
-    assert not (bench.folder / "left over").exists()
-
-
-def test_other_versions_are_installed_anew(bench: Bench) -> None:
-    bench.set_up()
-    newer = bench.set_of("VERDICT = 2\n", bench.tiny.files[0])
-    with pytest.raises(EnvironmentMissing, match="other versions than this yardstick: run `yardstick shadow setup"):
-        find(bench.folder, {"tiny": newer})
-    assert bench.set_up(newer).made
-
-
-def test_a_python_that_is_gone(bench: Bench) -> None:
-    bench.set_up()
-    for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
-        (bench.folder / "bin" / name).unlink()
-    (bench.folder / "bin" / "python").symlink_to(bench.folder / "nowhere")
-    with pytest.raises(EnvironmentMissing, match="leads to a Python that is gone"):
-        find(bench.folder, {"tiny": bench.tiny})
-    assert bench.set_up().made
 
 
 def test_libraries_that_start_threads_are_not_preloaded(bench: Bench) -> None:
@@ -179,30 +191,7 @@ def test_two_at_once(bench: Bench) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SetupError, match=r"another setup of .* is running"):
             bench.set_up()
-    assert bench.set_up().made
-
-
-def test_another_file_than_the_pinned_one(bench: Bench) -> None:
-    _wheel(bench.wheels, "VERDICT = 'forged'\n")
-    with pytest.raises(SetupError, match=r"not the one that was pinned.*setup\.log"):
-        bench.set_up()
-
-
-def test_a_package_that_there_is_not_for_this_python(bench: Bench) -> None:
-    pins = bench.tiny.files[0]
-    lacking = bench.set_of("VERDICT = 1\n", pins, extra=f"absent==2.0 \\\n    --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(SetupError, match=r"the index has no absent==2\.0 for this Python and machine"):
-        bench.set_up(lacking)
-
-
-def test_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nothing listens there
-    monkeypatch.setenv("PIP_RETRIES", "1")
-    pins = bench.tiny.files[0]
-    lacking = bench.set_of("VERDICT = 1\n", pins, extra=f"absent==2.0 \\\n    --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(SetupError, match="the package index cannot be reached: check the network"):
-        bench.set_up(lacking)
+    assert not bench.folder.exists()
 
 
 def _answering(path: Path, about: object) -> Path:

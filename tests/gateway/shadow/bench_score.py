@@ -1,0 +1,119 @@
+"""``python -m tests.gateway.shadow.bench_score TASKS.jsonl``: tasks per minute of the official harness and of ours.
+
+The same samples, libraries, cores and number of workers, in one run, by turns; both as their users start them, with all
+that it takes from the start of the command to its end. Ends with 1 if a verdict differs or ours is less than --at-least
+times as fast.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.shadow.environment.pip import SetupError
+from gateway.shadow.suites.jsonl import InputError
+from gateway.shadow.suites.load import read
+from gateway.shadow.suites.task import Task
+from tests.gateway.shadow.agreement.harnesses import CannotCompare, Official, Ours, Said, cores, installed
+from tests.gateway.shadow.agreement.samples import KINDS, Judged, judged, stratified
+
+Judge = Callable[[Sequence[Judged]], Mapping[str, Said]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One harness over all samples of a kind: seconds for the whole command, and what it said."""
+
+    harness: str
+    kind: str
+    seconds: float
+    said: Mapping[str, Said]
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tasks", type=click.IntRange(min=7), default=60, show_default=True, help="Drawn by domain and seed.")
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=cores(), show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=".agreement", show_default=True)
+@click.option("--at-least", type=float, default=5.0, show_default=True)
+def main(file: Path, tasks: int, rounds: int, workers: int, folder: Path, at_least: float) -> None:
+    """Compare the speed of both harnesses on a sample of the tasks in FILE."""
+    try:
+        drawn = stratified(list(read(str(file)).tasks.values()), tasks)
+        environment = installed(folder)
+        official = partial(Official(folder, environment, workers).judge, anew=True)
+        ours = Ours(file, folder, workers).judge
+        ours(judged(drawn[:1]))  # the sandbox is proven once a machine, and files come into the page cache
+        turns = [turn for number in range(rounds) for turn in _round(number, official, ours, drawn)]
+    except (SetupError, CannotCompare, InputError) as error:
+        raise click.ClickException(str(error)) from None
+    ratio = _show(turns, workers)
+    differing = _differing(turns)
+    for line in differing:
+        print(line)
+    if not differing:
+        print("All verdicts are equal.")
+    sys.exit(1 if differing or ratio < at_least else 0)
+
+
+def _round(number: int, official: Judge, ours: Judge, drawn: Sequence[Task]) -> list[Turn]:
+    harnesses = [("official", official), ("ours", ours)]
+    turns = []
+    for kind in KINDS:
+        samples = judged(drawn, [kind])
+        for name, judge in harnesses if number % 2 == 0 else reversed(harnesses):
+            start = time.monotonic()
+            said = judge(samples)
+            turns.append(Turn(name, kind, time.monotonic() - start, said))
+    return turns
+
+
+def _show(turns: Sequence[Turn], workers: int) -> float:
+    """Prints the table; returns the ratio over all kinds."""
+    table = Table(title=f"tasks per minute, {workers} at a time")
+    for column in ("solutions", "official", "ours", "ratio", "seconds a task: official", "ours (median, 90 %, most)"):
+        table.add_column(column, justify="right")
+    for kind in (*KINDS, "all"):
+        chosen = [turn for turn in turns if kind in (turn.kind, "all")]
+        rates = {name: _rate([turn for turn in chosen if turn.harness == name]) for name in ("official", "ours")}
+        ratio = rates["ours"] / rates["official"]
+        spread = [_spread([turn for turn in chosen if turn.harness == name]) for name in ("official", "ours")]
+        table.add_row(kind, f"{rates['official']:.1f}", f"{rates['ours']:.1f}", f"{ratio:.1f}x", *spread)
+    Console().print(table)
+    return ratio
+
+
+def _rate(turns: Sequence[Turn]) -> float:
+    return 60 * sum(len(turn.said) for turn in turns) / sum(turn.seconds for turn in turns)
+
+
+def _spread(turns: Sequence[Turn]) -> str:
+    seconds = sorted(said.seconds for turn in turns for said in turn.said.values())
+    return f"{statistics.median(seconds):.2f}, {seconds[int(0.9 * len(seconds))]:.2f}, {seconds[-1]:.2f}"
+
+
+def _differing(turns: Sequence[Turn]) -> list[str]:
+    """Samples of which the harnesses never said the same in any round."""
+    verdicts: dict[str, dict[str, set[str]]] = {}
+    for turn in turns:
+        for name, said in turn.said.items():
+            verdicts.setdefault(name, {}).setdefault(turn.harness, set()).add(said.verdict)
+    return [
+        f"{name}: official {'/'.join(sorted(said['official']))}, ours {'/'.join(sorted(said['ours']))}"
+        for name, said in verdicts.items()
+        if not said["official"] & said["ours"]
+    ]
+
+
+if __name__ == "__main__":
+    main()
