@@ -34,7 +34,7 @@ SYSTEM_FILES = (
     "/etc/fonts",
     "/etc/alternatives",
 )
-_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETPCAP")
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETPCAP", "CAP_SYS_CHROOT")
 
 
 class Level(StrEnum):
@@ -65,7 +65,7 @@ class Start:
             *([] if self.folder is None else [str(self.folder)]),
         ]
         if self.level is Level.BUBBLEWRAP:
-            settings["keep"] = [folder for folder in self.interpreter.folders if folder.startswith("/tmp/")]
+            settings["folders"] = [folder for folder in self.interpreter.folders if folder.startswith("/tmp/")]
             settings["links"] = [link for link in self.interpreter.links if link[0].startswith("/tmp/")]
             command = [*self._bubblewrap(), *python, _INSIDE, json.dumps(settings)]
             data = [_passwd(self._uid), _group(self._uid), _HOSTS, _NAMES]

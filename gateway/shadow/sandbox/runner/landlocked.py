@@ -34,6 +34,7 @@ class LandlockWalls:
         self._abi = landlock.abi()
         self._scoped = self._abi >= landlock.SCOPES_ABI
         self._groups: list[int] = []
+        self.own: frozenset[int] = frozenset()
         self._next_look = 0.0
         self._device = folder.device_of(self._folder)
 

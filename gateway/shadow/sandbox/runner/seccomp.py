@@ -31,6 +31,7 @@ _ABSENT = (
 )
 
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_CLONE_PARENT = 0x8000
 _TERMINAL_COMMANDS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into the terminal
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SCHED_CORE = 1, 4, 62
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
@@ -50,7 +51,7 @@ def common_rules() -> dict[str, Block]:
     """What no job may do at any level."""
     rules = {name: fail() for name in _DENIED.split()}
     rules.update({name: fail(errno.ENOSYS) for name in _ABSENT.split()})
-    rules["clone"] = fail_if_bits(0, _NAMESPACES)
+    rules["clone"] = fail_if_bits(0, _NAMESPACES | _CLONE_PARENT)  # the server's children are those that it forked
     rules["ioctl"] = fail_if_any(1, *_TERMINAL_COMMANDS)
     rules["personality"] = fail_unless(0, 0, 0xFFFFFFFF)
     rules["prctl"] = fail_if_any(0, _PR_SCHED_CORE)

@@ -25,7 +25,9 @@ _ALWAYS = ("unittest", "unittest.mock")
 
 
 class Walls(Protocol):
-    """What a level does; all calls are the server's."""
+    """What a level does; all calls are the server's. ``own``: processes below the server that are no job's."""
+
+    own: frozenset[int]
 
     def enter(self) -> None: ...
     def seal(self) -> None: ...
@@ -66,7 +68,7 @@ def _walls(settings: dict[str, Any]) -> Walls:
     if settings["level"] == "bubblewrap":
         from .namespaces import NamespaceWalls
 
-        return NamespaceWalls(settings["keep"], settings["links"])
+        return NamespaceWalls(settings)
     from .landlocked import LandlockWalls
 
     return LandlockWalls(settings)
@@ -126,6 +128,7 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
         os.close(ready)
         job.close()
     end = _supervise(walls, job, first, meter, hidden, host)
+    meter.add(_tree(walls))
     walls.end()
     os.set_blocking(is_ready, False)
     with open(is_ready, "rb") as file:
@@ -170,8 +173,13 @@ def _supervise(
         os.close(ended)
 
 
+def _tree(walls: Walls) -> list[watch.Process]:
+    """The job's processes."""
+    return [process for process in watch.descendants(os.getpid()) if process.pid not in walls.own]
+
+
 def _over(walls: Walls, job: Request, meter: watch.CpuMeter, hidden: watch.HiddenMemory) -> str | None:
-    tree = watch.descendants(os.getpid())
+    tree = _tree(walls)
     if meter.add(tree) >= job.limits.cpu:
         return "cpu"
     most = job.limits.memory

@@ -14,7 +14,7 @@ import pytest
 from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Job, Kind, Limits
 from gateway.shadow.sandbox.level import Level
-from gateway.shadow.sandbox.runner.watch import descendants
+from gateway.shadow.sandbox.runner.watch import descendants, processes
 from gateway.shadow.sandbox.slot import Slot
 
 REPORTS = 'report({"ran": True})'
@@ -253,9 +253,9 @@ def processes_of(slot: Slot) -> set[int]:
 
 
 def server_of(slot: Slot) -> int:
-    """The fork server: the innermost of the processes that wait for each other."""
+    """The fork server: at the bubblewrap level below bubblewrap's two processes and one that waits."""
     assert slot._server is not None
     pid = slot._server.pid
-    while below := descendants(pid):
-        pid = below[-1].pid
+    for _ in range(3 if slot.level is Level.BUBBLEWRAP else 0):
+        pid = next(process.pid for process in processes() if process.parent == pid)
     return pid

@@ -159,11 +159,10 @@ for name, reach in {{
     "affinity": lambda pid: os.sched_setaffinity(pid, {{0}}),
     "memory": lambda pid: open(f"/proc/{{pid}}/mem", "rb"),
 }}.items():
-    for pid in ({bystander.pid}, {os.getpid()}, os.getppid()):
+    for pid in ({bystander.pid}, {os.getpid()}, os.getppid() or os.getpid() + 10_000_000):
         try: reach(pid)
         except OSError: continue
-        if pid != os.getppid() or os.getppid() != 1:
-            reached.append((name, pid))
+        reached.append((name, pid))
 try: os.kill(-1, signal.SIGKILL)
 except OSError: pass
 report({{"reached": reached}})
