@@ -95,9 +95,9 @@ class Checker:
         told = [name for name in reading.missing if name in DOMAIN_OF and _imports(text, name)]
         if lacking := self._lacking(told, slot):
             return f"the solution needs {_listed(lacking)}, which is not installed: {SETUP}"
-        unsure = self._level is Level.LANDLOCK and made.network and kind is Kind.IN_PROCESS
+        unsure = self._level is Level.LANDLOCK and made.outside and kind is Kind.IN_PROCESS
         if unsure and reading.says is not Says.ERROR and not self._passes(kind, task, made, slot):
-            return "the task needs a network, which the level landlock has not: unsupported at this level"
+            return "unsupported at level landlock: it needs a network or a fixed path, and its own solution fails here, too"
         return ""
 
     def _lacking(self, modules: Collection[str], slot: Runs) -> list[str]:

@@ -25,12 +25,15 @@ _NETWORK = """
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`separable`: tests and candidate may be two processes. `modules`: what has to be installed, top-level names."""
+    """`separable`: tests and candidate may be two processes. `modules`: what has to be installed, top-level names.
+
+    `outside`: a network, or files at places of the task's choice, which not every level has.
+    """
 
     names: tuple[str, ...]
     separable: bool
     modules: frozenset[str]
-    network: bool
+    outside: bool
 
 
 def plan(task: Task) -> Plan:
@@ -40,7 +43,7 @@ def plan(task: Task) -> Plan:
         names=names_of_tests(tests),
         separable=_words(tests).isdisjoint(_SHARED.split()),
         modules=(imported | set(task.libs)) - {"__future__", "__main__", "__test__"},
-        network=not imported.isdisjoint(_NETWORK.split()),
+        outside=not imported.isdisjoint(_NETWORK.split()) or _has_absolute_path(prompt) or _has_absolute_path(tests),
     )
 
 
@@ -67,3 +70,10 @@ def _words(module: ast.Module) -> frozenset[str]:
                 found.update(alias.name.split("."), [alias.asname or ""])
             found.update((getattr(node, "module", None) or "").split("."))
     return frozenset(found)
+
+
+def _has_absolute_path(module: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("/")
+        for node in ast.walk(module)
+    )

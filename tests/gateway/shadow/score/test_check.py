@@ -215,13 +215,15 @@ def test_a_failure_can_not_be_made_an_error(text: str, lacks: set[str]) -> None:
     assert check(ScriptedSlot(script(says_so, says_so), lacks=lacks), text=text).says == "fail"
 
 
+@pytest.mark.parametrize("needs", ["import socket\n", "FOLDER = '/tmp/archive'\n"])
 @pytest.mark.parametrize("level", list(Level))
-def test_a_task_that_needs_a_network_is_an_error_where_there_is_none(level: Level) -> None:
-    tests = PATCHING.replace("import unittest\n", "import unittest, socket\n", 1)
+def test_a_task_that_needs_what_a_level_has_not_is_an_error_there(level: Level, needs: str) -> None:
+    tests = f"{needs}{PATCHING}"
     verdict = check(ScriptedSlot(script(fails, fails, canonical=fails)), level=level, test=tests)
     assert verdict.says == ("error" if level is Level.LANDLOCK else "fail")
-    fine = check(ScriptedSlot(script(fails, fails)), level=level, test=tests)
-    assert fine.says == "fail"
+    assert check(ScriptedSlot(script(fails, fails)), level=level, test=tests).says == "fail"
+    plain = check(ScriptedSlot(script(fails, fails, canonical=fails)), level=level, test=PATCHING)
+    assert plain.says == "fail"
 
 
 def test_half_a_character_fails_without_a_run() -> None:
