@@ -97,7 +97,7 @@ class Checker:
             return f"the solution needs {_listed(lacking)}, which is not installed: {SETUP}"
         unsure = self._level is Level.LANDLOCK and made.outside and kind is Kind.IN_PROCESS
         if unsure and reading.says is not Says.ERROR and not self._passes(kind, task, made, slot):
-            return "unsupported at level landlock: it needs a network or a fixed path, and its own solution fails here, too"
+            return "unsupported at level landlock: it needs a network or a fixed path, and its own solution fails too"
         return ""
 
     def _lacking(self, modules: Collection[str], slot: Runs) -> list[str]:
