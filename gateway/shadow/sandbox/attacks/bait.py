@@ -168,7 +168,8 @@ def processes_named(mark: str) -> list[int]:
 
 def lives(pid: int) -> bool:
     """Whether that process still runs."""
-    return any(each == pid and state not in "ZX" for each, _, state, _ in _processes())
+    process = _process(Path("/proc", str(pid)))
+    return process is not None and process[2] not in "ZX"
 
 
 def below(root: int) -> list[int]:
@@ -181,12 +182,16 @@ def below(root: int) -> list[int]:
 
 
 def _processes() -> Iterator[tuple[int, str, str, int]]:
-    """Number, name, state, parent."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = path.read_text(errors="replace")
-        except OSError:
-            continue
-        start, _, end = text.rpartition(")")
-        state, parent = end.split()[:2]
-        yield int(path.parent.name), start.partition("(")[2], state, int(parent)
+    """All of this machine."""
+    return filter(None, map(_process, Path("/proc").glob("[0-9]*")))
+
+
+def _process(folder: Path) -> tuple[int, str, str, int] | None:
+    """Number, name, state, parent; None if it has gone."""
+    try:
+        text = (folder / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    start, _, end = text.rpartition(")")
+    state, parent = end.split()[:2]
+    return int(folder.name), start.partition("(")[2], state, int(parent)
