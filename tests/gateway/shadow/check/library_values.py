@@ -27,8 +27,8 @@ from runner.check.sides import CandidateSide, TestsSide
 
 def codecs() -> tuple[Codec, Codec]:
     made = []
-    for parity, side in enumerate((TestsSide(set(), {"__name__": "__test__"}), CandidateSide(set()))):
-        codec = Codec(side, parity, VALUES, [*KINDS, *ERRORS], FAMILIES)
+    for parity, side in enumerate((TestsSide({"__name__": "__test__"}), CandidateSide())):
+        codec = side.codec = Codec(side, parity, VALUES, [*KINDS, *ERRORS], FAMILIES)
         codec.learn(values(np), kinds(np))
         codec.learn(pandas_values(pd), pandas_kinds(pd))
         made.append(codec)

@@ -17,7 +17,7 @@ _SANDBOX = Path(__file__).parents[4] / "gateway/shadow/sandbox"
 # A process of its own, so that what a check does to its interpreter is nothing to ours.
 _MAIN = """
 import json, os, socket, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[0] = sys.argv[1]  # in place of the current folder
 kind = sys.argv[2]
 given = json.load(sys.stdin)
 report_to = os.dup(1)
@@ -78,7 +78,7 @@ def check(
     """The lines that the job reported; what is left of it afterwards is killed."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [python, "-P" if sys.version_info >= (3, 11) else "-B", "-c", _MAIN, str(_SANDBOX), kind],
+            [python, "-B", "-c", _MAIN, str(_SANDBOX), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if os.environ.get("CHECK_STDERR") else subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Collection
 from typing import Any
 
 from .codec_types import CodecError, Features, Kind
@@ -122,7 +123,7 @@ ERRORS: list[tuple[int, Kind]] = [
 ]
 
 
-def claimed_class(features: Features, plain: set[type]) -> type | None:
+def claimed_class(features: Features, plain: Collection[type]) -> type | None:
     """The nearest class of those an object behind a handle claims that is loaded here, and whose values never cross.
 
     A claim is worth what `isinstance` is worth among hostile code: an object made without its `__init__` passes too.
@@ -132,5 +133,5 @@ def claimed_class(features: Features, plain: set[type]) -> type | None:
         if kind is None or module == "builtins":
             continue
         bases = set(type.mro(kind))
-        return None if bases & plain or is_of_unittest(kind) or BaseException in bases else kind
+        return None if not bases.isdisjoint((type, *plain)) or is_of_unittest(kind) else kind
     return None

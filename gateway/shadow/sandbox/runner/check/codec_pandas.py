@@ -94,7 +94,7 @@ def _unpack_column(how: Any, parts: Any) -> Any:
 
 
 def _an_index(value: Any) -> Any:
-    if not isinstance(value, _pandas().Index):
+    if _pandas().Index not in type.mro(type(value)):
         raise CodecError("no index")
     return value
 

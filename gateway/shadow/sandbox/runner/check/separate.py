@@ -27,13 +27,12 @@ from .source import attributes, imports
 from .standin import perform
 from .state import Effects, do_again
 
-_PLAIN = {None.__class__, bool, int, float, complex, str, bytes, tuple, frozenset}
 _MODULE_NAME = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
 
 def serve_candidate(source: str, link: socket.socket) -> None:
     """The candidate's process: run its program when the tests ask for it, then serve calls until they hang up."""
-    side = CandidateSide(_PLAIN)
+    side = CandidateSide()
     effects = Effects()
     module = new_module()
 
@@ -47,7 +46,7 @@ def serve_candidate(source: str, link: socket.socket) -> None:
             run_import(statement, module.__dict__)
         return module.__dict__[entry_point]
 
-    codec = Codec(side, 1, VALUES, [*KINDS, *ERRORS], FAMILIES)
+    side.codec = codec = Codec(side, 1, VALUES, [*KINDS, *ERRORS], FAMILIES)
     side.link = Link(link, codec, do, leads=False, effects=effects.taken)
     effects.install()
     swallow_output_of_programs()
@@ -63,8 +62,8 @@ class _Tests:
         self._imports = tuple(imports(task["tests"]).statements.splitlines())
         self.module = new_module()
         self.entry_point = entry_point
-        self.side = TestsSide(set(_PLAIN), self.module.__dict__)
-        self.codec = Codec(self.side, 0, VALUES, [*KINDS, *ERRORS], FAMILIES)
+        self.side = TestsSide(self.module.__dict__)
+        self.codec = self.side.codec = Codec(self.side, 0, VALUES, [*KINDS, *ERRORS], FAMILIES)
         self.link = Link(connection, self.codec, self._perform, leads=True, take_effects=self._take_effects)
         # What the tests themselves spell out; libraries that feel their way by such names must not be led on.
         self.link.private = frozenset(name for name in attributes(task["tests"]) if not name.startswith("__"))

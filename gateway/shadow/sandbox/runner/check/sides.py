@@ -10,11 +10,14 @@ from functools import partial, reduce
 from typing import Any
 
 from . import standin
+from .codec import Codec
 from .codec_errors import claimed_class, class_names, is_of_unittest
 from .codec_plain import loaded
 from .codec_types import CodecError, Features
 from .link import Link
 
+# Types whose values cross by themselves, beside those that the codec was taught.
+_SCALARS = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 # Objects of the tests that have no value but may be asked for: streams, iterators, and methods of plain containers.
 _STREAMS = (io.StringIO, io.BytesIO)
@@ -50,15 +53,14 @@ def features(value: Any) -> Features:
 
 
 class _Side:
-    """`link` is set once there is one."""
+    """`link` and `codec` are set once there are any."""
 
     link: Link
-
-    def __init__(self, plain: set[type]) -> None:
-        self._plain = plain
+    codec: Codec
 
     def stand_in(self, number: int, features: Features) -> object:
-        return standin.make(self.link, features, claims=claimed_class(features, self._plain))
+        plain = (*_SCALARS, *self.codec.value_of, *self.codec.kind_of)
+        return standin.make(self.link, features, claims=claimed_class(features, plain))
 
 
 class CandidateSide(_Side):
@@ -89,8 +91,7 @@ def _numpy_type(name: str) -> type | None:
 class TestsSide(_Side):
     """Of the tests' objects only those they define themselves are asked for. `unplain` notes what could not cross."""
 
-    def __init__(self, plain: set[type], namespace: dict[str, Any]) -> None:
-        super().__init__(plain)
+    def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self.prelude: set[str] = set()
         self.unplain: dict[str, None] = {}
