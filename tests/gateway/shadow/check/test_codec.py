@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import datetime
 import fractions
@@ -235,6 +236,17 @@ def test_a_stand_in_does_not_claim_to_be_a_value(claim: tuple[str, str]) -> None
     pair = Pair()
     back = pair.to_tests(kind())
     assert type(back) is back.__class__
+
+
+def test_a_stand_in_is_an_instance_of_what_has_no_value() -> None:
+    pair = Pair()
+    pair.tests.learn([], [])
+    back = pair.to_tests(argparse.ArgumentParser())
+    assert isinstance(back, argparse.ArgumentParser)
+    assert str(type(back)) == str(argparse.ArgumentParser)
+    assert type(back) is not argparse.ArgumentParser
+    with pytest.raises(Unplain):
+        pair.tests.dumps(object())
 
 
 @given(st.binary(max_size=200))

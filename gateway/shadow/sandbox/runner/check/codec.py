@@ -51,11 +51,11 @@ class Codec:
 
     def learn(self, values: Iterable[tuple[int, Value]], kinds: Iterable[tuple[int, Kind]]) -> None:
         """More types: those of a library that was loaded meanwhile."""
-        self.values.update(values)
-        self.kinds.update(kinds)
-        for code, value in self.values.items():
+        for code, value in values:
+            self.values[code] = value
             self.value_of.setdefault(value.type, (code, value))
-        for code, kind in self.kinds.items():
+        for code, kind in kinds:
+            self.kinds[code] = kind
             self.kind_of.setdefault(kind.type, code)
 
     def forget(self) -> None:

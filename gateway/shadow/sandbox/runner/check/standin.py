@@ -83,7 +83,7 @@ def make(link: Asking, features: Features, *, claims: type | None = None) -> obj
         SPECIAL[operation]: _method(link, operation) for operation in features.special if operation in SPECIAL
     }
     if claims is not None:
-        methods["__class__"] = property(lambda _: claims)
+        methods |= {"__class__": property(lambda _: claims), "__module__": claims.__module__}
     methods["__doc__"] = None
     made = type(features.name or "object", (_StandIn,), methods)()
     object.__setattr__(made, "_link", link)
