@@ -118,7 +118,8 @@ class Official:
         ).stdout.strip()
         read_only = [path for path in ("/usr", "/bin", "/lib", "/lib64", "/etc") if Path(path).exists()]
         bind = [argument for path in (*read_only, base) for argument in ("--ro-bind", path, path)]
-        settings = {"PATH": "/usr/bin:/bin", "HOME": "/tmp/home", "LANG": "C.UTF-8"}
+        # As with the environment activated: some tasks start `python`.
+        settings = {"PATH": f"{self._python.parent}:/usr/bin:/bin", "HOME": "/tmp/home", "LANG": "C.UTF-8"}
         environment = [argument for pair in settings.items() for argument in ("--setenv", *pair)]
         return [
             *(str(self._bwrap), "--unshare-all", "--unshare-user", "--uid", _UID, "--gid", _UID, "--die-with-parent"),
