@@ -19,7 +19,7 @@ from typing import Any
 
 from .codec_errors import loaded_class
 from .controls import CLASS
-from .guard import Guard
+from .guard import Guard, attribute
 from .harness import MODULE, load, new_module, run_import, swallow_output
 from .liars import Lie, Looking, looking
 from .outcomes import Failures, Outcome, reason, run_test, set_up_class, tear_down_class
@@ -173,8 +173,10 @@ def _replaced_names(
 
 def _is_of_library(value: object) -> bool:
     """A class of a library that was loaded with the candidate."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    return module != MODULE and isinstance(value, type) and loaded_class(str(module), str(name)) is value
+    if not issubclass(type(value), type):
+        return False
+    module, name = attribute(value, "__module__"), attribute(value, "__qualname__")
+    return module != MODULE and loaded_class(str(module), str(name)) is value
 
 
 class _After:

@@ -49,7 +49,7 @@ class Guard:
         """Hold a function, or a class with what it has."""
         if type(value) is types.FunctionType:
             self._code.setdefault(value, (value.__code__, value.__defaults__, value.__kwdefaults__))
-        elif isinstance(value, type) and value not in self._classes and value.__flags__ & _HEAP_TYPE:
+        elif issubclass(type(value), type) and value not in self._classes and value.__flags__ & _HEAP_TYPE:
             held = {name: one for name, one in vars(value).items() if name not in _MOVING}
             self._classes[value] = value.__bases__, held
             for one in held.values():
@@ -116,10 +116,10 @@ class Guard:
 
     def is_known(self, value: object) -> bool:
         """Whether some module had this function, class or module before the candidate came."""
-        if isinstance(value, types.ModuleType):
-            return sys.modules.get(value.__name__) is value
-        name = getattr(value, "__name__", None)
-        found = self._modules.get(str(getattr(value, "__module__", None)))
+        if issubclass(type(value), types.ModuleType):
+            return sys.modules.get(str(attribute(value, "__name__"))) is value
+        name, module = attribute(value, "__name__"), attribute(value, "__module__")
+        found = self._modules.get(str(module))
         if found is not None and vars(found).get(str(name)) is value:
             return True
         return any(space.get(str(name)) is value for space in self._spaces.values())
@@ -129,9 +129,20 @@ _HEAP_TYPE = 1 << 9
 
 
 def _solid(space: dict[str, Any]) -> dict[str, Any]:
-    """What a module's names stand for and keeps: its functions, classes and modules, not its variables."""
+    """What a module's names stand for and keeps: its functions, classes and modules, not its variables.
+
+    `isinstance` would ask the value for its class, and a lazy one (Django's settings) would then be set up, or fail.
+    """
     kinds = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
-    return {name: value for name, value in list(space.items()) if isinstance(value, kinds)}
+    return {name: value for name, value in list(space.items()) if issubclass(type(value), kinds)}
+
+
+def attribute(value: object, name: str) -> object:
+    """None as well where the value can't be asked, as a lazy one that can't be set up."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
 
 
 def _function(value: Any) -> Any:

@@ -1,0 +1,36 @@
+"""The guard looks at modules whose values may not bear a question, such as Django's settings before they are set up."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.shadow.sandbox.runner.check.guard import Guard
+
+
+class Lazy:
+    """Fails whatever it is asked, its class included."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(f"not set up, and asked for {name}")
+
+
+@pytest.fixture
+def lazily() -> Iterator[types.ModuleType]:
+    module = types.ModuleType("lazily")
+    module.settings = Lazy()  # type: ignore[attr-defined]
+    module.function = lambda: 1  # type: ignore[attr-defined]
+    sys.modules["lazily"] = module
+    yield module
+    del sys.modules["lazily"]
+
+
+def test_a_lazy_value_is_left_alone(lazily: types.ModuleType) -> None:
+    guard = Guard(["lazily"])
+    assert not guard.is_known(lazily.settings)
+    assert guard.restore() == []
+    lazily.function = print  # type: ignore[attr-defined]
+    assert guard.restore() == ["lazily.function"]
