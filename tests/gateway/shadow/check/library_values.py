@@ -84,6 +84,8 @@ ARRAYS = {
     "objects": np.array([1, "x", None, [1]], object),
     "times": np.array(["2024-01-01", "NaT"], "M8[D]"),
     "empty": np.empty((0, 3)),
+    "masked": np.ma.masked_invalid([[1.5, np.nan], [2, 3]]),
+    "no mask": np.ma.MaskedArray([1, 2]),
     "scalar array": np.array(5),
 }
 SCALARS: dict[str, Any] = {
@@ -117,6 +119,11 @@ def same(one: Any, other: Any) -> None:
     elif isinstance(one, pd.Index):
         pd.testing.assert_index_equal(one, other, exact=True)
         assert getattr(one, "freq", None) == getattr(other, "freq", None)
+    elif isinstance(one, np.ma.MaskedArray):
+        assert one.dtype == other.dtype
+        assert (one.mask is np.ma.nomask) == (other.mask is np.ma.nomask)
+        np.testing.assert_array_equal(one.mask, other.mask)
+        np.testing.assert_array_equal(one.data, other.data)
     elif isinstance(one, np.ndarray):
         assert one.dtype == other.dtype, (one.dtype, other.dtype)
         np.testing.assert_array_equal(one, other)

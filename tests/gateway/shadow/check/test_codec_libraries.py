@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from gateway.shadow.environment import EnvironmentMissing, find
+from gateway.shadow.environment import Environment
 
 _SCRIPT = Path(__file__).with_name("library_values.py")
 _SANDBOX = Path(__file__).parents[4] / "gateway/shadow/sandbox"
 
 
-def test_values_of_numpy_and_pandas_come_back_the_same() -> None:
-    try:
-        python = find().python
-    except EnvironmentMissing as error:
-        pytest.skip(str(error))
+@pytest.mark.scoring
+def test_values_of_numpy_and_pandas_come_back_the_same(scoring_environment: Environment) -> None:
     done = subprocess.run(
-        [str(python), "-W", "ignore", str(_SCRIPT), str(_SANDBOX)], capture_output=True, text=True, timeout=100
+        [str(scoring_environment.python), "-W", "ignore", str(_SCRIPT), str(_SANDBOX)],
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     cases = json.loads(done.stdout)

@@ -105,12 +105,31 @@ def _fill(array: Any, content: tuple[Any, ...]) -> None:
     fill(array, data)
 
 
-def kinds(numpy: Any) -> list[tuple[int, Kind]]:
-    return [(40, Kind(numpy.ndarray, lambda array: pack_head(array), empty, _content, _fill))]
-
-
-def pack_head(array: Any) -> tuple[Any, ...]:
+def _head(array: Any) -> tuple[Any, ...]:
     return array.dtype.str, tuple(int(size) for size in array.shape)
+
+
+def _empty_masked(kind: Any, shape: Any) -> Any:
+    return loaded("numpy").ma.MaskedArray(empty(kind, shape))
+
+
+def _masked_content(array: Any) -> tuple[Any, ...]:
+    numpy = loaded("numpy")
+    mask = None if array.mask is numpy.ma.nomask else pack(numpy.asarray(array.mask))[2]
+    return pack(numpy.asarray(array.data))[2], mask
+
+
+def _masked_fill(array: Any, content: tuple[Any, ...]) -> None:
+    numpy = loaded("numpy")
+    data, mask = content
+    plain = array.view(numpy.ndarray)
+    fill(plain, data)
+    array.mask = numpy.ma.nomask if mask is None else unpack("|b1", array.shape, mask)
+
+
+def kinds(numpy: Any) -> list[tuple[int, Kind]]:
+    masked = Kind(numpy.ma.MaskedArray, _head, _empty_masked, _masked_content, _masked_fill)
+    return [(40, Kind(numpy.ndarray, _head, empty, _content, _fill)), (41, masked)]
 
 
 # One code serves all scalar types: the type of array says which.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -183,7 +184,7 @@ class Link:
     def _learn(self) -> None:
         """Teach the codec the libraries that were loaded meanwhile."""
         numpy, pandas = loaded("numpy"), loaded("pandas")
-        if self._libraries < 1 and numpy is not None and hasattr(numpy, "ndarray"):
+        if self._libraries < 1 and numpy is not None and "numpy.ma" in sys.modules and hasattr(numpy, "ma"):
             self._codec.learn(numpy_values(numpy), numpy_kinds(numpy))
             self._libraries = 1
         if self._libraries == 1 and pandas is not None and hasattr(pandas, "Period"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .codec_errors import loaded_class
 from .codec_types import Features
 
 # Special methods that are asked for over the link, by the operation's name.
@@ -84,6 +85,8 @@ def make(link: Asking, features: Features, *, claims: type | None = None) -> obj
     }
     if claims is not None:
         methods |= {"__class__": property(lambda _: claims), "__module__": claims.__module__}
+    elif features.classes and loaded_class(*features.classes[0]) is None:
+        methods["__module__"] = features.classes[0][0]  # a library's that is not loaded here
     methods["__doc__"] = None
     made = type(features.name or "object", (_StandIn,), methods)()
     object.__setattr__(made, "_link", link)
