@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-clients test-agents test-vllm vllm-cpu fuzz lint types contracts check bench lock clean
+.PHONY: help setup demo test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score fuzz lint types \
+  contracts check bench lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -73,6 +74,22 @@ $(VLLM)/.ready: $(CPU)/cpu-requirements.txt $(CPU)/name_cpu_build.py
 test-vllm: setup $(if $(YARDSTICK_VLLM),,$(VLLM)/.ready)   ## what has to be true of real vLLM, on the CPU (installs it; MARK=... selects)
 	@YARDSTICK_VLLM="$${YARDSTICK_VLLM:-$(CURDIR)/$(VLLM)/bin/vllm}" $(BIN)/pytest tests/vllm tests/gateway/engines -m "$(or $(MARK),vllm)"
 
+# Tasks are scored with libraries of their own. FILE: tasks in BigCodeBench's schema (`yardstick shadow fetch` gets them).
+AGREEMENT := .agreement
+FILE ?= bigcodebench-v0.1.4.jsonl
+
+scoring: setup    ## the scoring environment with every library that BigCodeBench imports, in .agreement (2.6 GB)
+	@$(BIN)/yardstick shadow setup --full --folder $(AGREEMENT)
+
+test-scoring: scoring   ## scoring with the benchmark's libraries, behind the sandbox's walls
+	@YARDSTICK_SCORING=$(CURDIR)/$(AGREEMENT) $(BIN)/pytest tests/gateway/shadow -m scoring
+
+agreement: setup  ## our verdicts beside those of bigcodebench 0.2.5, on FILE (STRATIFIED=60: so many of its tasks)
+	@$(BIN)/python -m tests.gateway.shadow.agreement $(FILE) --folder $(AGREEMENT) $(if $(STRATIFIED),--stratified $(STRATIFIED)) $(if $(OUTPUT),--output $(OUTPUT))
+
+bench-score: setup   ## tasks per minute of both harnesses on FILE, in one run
+	@$(BIN)/python -m tests.gateway.shadow.bench_score $(FILE) --folder $(AGREEMENT)
+
 FUZZ_SECONDS ?= 20
 FUZZ_FOLDER ?= .fuzz
 fuzz: setup       ## coverage-guided fuzzing of every parser, FUZZ_SECONDS for each
@@ -98,4 +115,4 @@ lock:             ## pin again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(VLLM) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
+	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
