@@ -74,11 +74,32 @@ def test_incomplete_beta_is_the_binomial_tail() -> None:
 def test_intervals_hold_their_estimate_and_stay_rates(tasks: list[Tally]) -> None:
     for estimate in (this_suite(tasks), tasks_like_these(tasks)):
         if estimate.interval is None:
-            assert len(tasks) < 30
-            assert estimate.missing.startswith(f"not enough: {len(tasks)} tasks")
+            assert estimate.missing.startswith("not enough: ")
         else:
             assert 0 <= estimate.interval.low <= estimate.value <= estimate.interval.high <= 1
             assert estimate.interval.low < estimate.interval.high
+
+
+def test_one_completion_a_task_says_nothing_of_its_own_chance() -> None:
+    estimate = this_suite([Tally(1, 1)] * 40)
+    assert (estimate.value, estimate.interval) == (1.0, None)
+    assert estimate.missing.startswith("not enough: 40 of 40 tasks have one completion")
+    assert "run tasks twice or more" in estimate.missing
+    assert this_suite([Tally(1, 2)] * 38 + [Tally(1, 1)] * 2).interval is not None
+    assert this_suite([Tally(1, 2)] * 37 + [Tally(1, 1)] * 3).interval is None
+
+
+@pytest.mark.parametrize(("tasks", "completions"), [(7, 10), (19, 2)])
+def test_a_suite_needs_enough_tasks_and_completions(tasks: int, completions: int) -> None:
+    assert this_suite([Tally(1, completions)] * tasks).missing == "not enough: 8 tasks and 40 completions are the least"
+    assert this_suite([Tally(1, completions)] * (tasks + 1)).interval is not None
+
+
+def test_tasks_like_these_need_thirty() -> None:
+    estimate = tasks_like_these([Tally(1, 1)] * 29)
+    assert (estimate.interval, estimate.tasks) == (None, 29)
+    assert estimate.missing.startswith("not enough: 29 tasks")
+    assert tasks_like_these([Tally(1, 1)] * 30).interval is not None
 
 
 @pytest.mark.parametrize("passed", [0, 1])

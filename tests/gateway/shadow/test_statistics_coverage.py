@@ -21,12 +21,18 @@ LEAST, MOST = (share + side * 4 * sqrt(share * (1 - share) / RUNS) for share, si
 
 @pytest.mark.parametrize("mean", [0.3, 0.8])
 @pytest.mark.parametrize("icc", [0.0, 0.6])
-@pytest.mark.parametrize(("tasks", "completions"), [(30, 1), (30, 10), (100, 5)])
+@pytest.mark.parametrize(("tasks", "completions"), [(8, 5), (30, 1), (30, 2), (30, 10), (100, 3)])
 def test_intervals_cover(tasks: int, completions: int, icc: float, mean: float) -> None:
     suite, population = fixed_coverage(World(tasks, completions, mean, icc), RUNS, seed=1)
-    assert LEAST < population < MOST
-    assert suite > LEAST
-    assert suite < MOST or completions == 1  # one completion a task can't tell chance from luck
+    assert (suite is None) == (completions == 1)
+    assert (population is None) == (tasks < 30)
+    assert all(LEAST < share < MOST for share in (suite, population) if share is not None)
+
+
+def test_a_few_tasks_with_one_completion_do_no_harm() -> None:
+    suite, _ = fixed_coverage(World(100, 2, 0.8, 0.6), RUNS, seed=1, single=0.05)
+    assert suite is not None
+    assert LEAST < suite < MOST
 
 
 def test_a_difference_is_covered_and_found() -> None:
