@@ -160,3 +160,24 @@ def _warn(names: tuple[Any, ...], message: str) -> None:
         if category is not None and Warning in type.mro(category) and not is_of_unittest(category):
             warnings.warn(message, category, stacklevel=1)
             return
+
+
+def share_figures(link: Any) -> None:
+    """Tests' side: what the tests close in matplotlib's pyplot is closed on the candidate's side as well."""
+    pyplot = loaded("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    close = pyplot.close
+
+    def close_both(fig: Any = None) -> None:
+        close(fig)
+        link.ask("close_figures", None, fig)
+
+    pyplot.close = close_both
+
+
+def close_figures(fig: Any) -> None:
+    """Candidate's side: as far as it has any."""
+    pyplot = loaded("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close(fig)
