@@ -37,9 +37,7 @@ class _Rows(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
         self.server.asked.append(query)
         if self.server.refusals:
-            self._answer(
-                self.server.refusals.pop(0), json.dumps({"error": "The server is busier."}).encode()
-            )
+            self._answer(self.server.refusals.pop(0), json.dumps({"error": "The server is busier."}).encode())
         elif split.path != "/rows":
             self._answer(404, b"no such route")
         else:

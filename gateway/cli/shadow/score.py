@@ -20,12 +20,13 @@ from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Limits
 from gateway.shadow.sandbox.level import Level
 from gateway.shadow.sandbox.proof import Proof, prove
+from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.score.check import Checker
 from gateway.shadow.score.proven import level_that_holds
 from gateway.shadow.score.results import Results
 from gateway.shadow.score.samples import Samples
 from gateway.shadow.score.scorer import Scorer
-from gateway.shadow.score.slots import CannotScore, StoppableSlot, Where, where
+from gateway.shadow.score.slots import CannotScore, Where, where
 from gateway.shadow.score.verdict import Says, Verdict
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import DEFAULT, load
@@ -142,8 +143,8 @@ class _Run:
         return Report(self._suite, results, self._place.name, len(self._samples.per_task))
 
     def _verdicts(self) -> Generator[Verdict, None, None]:
-        def slot() -> StoppableSlot:
-            return StoppableSlot(self._level, self._place.python, preload=self._place.preload)
+        def slot() -> Slot:
+            return Slot(self._level, self._place.python, preload=self._place.preload)
 
         scorer = Scorer(Checker(self._level, self._limits), slot, workers=self._workers)
         return scorer.score(self._samples)

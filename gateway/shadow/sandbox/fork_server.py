@@ -107,6 +107,11 @@ class ForkServer:
         """The outermost process, which all others of the slot are below."""
         return self._process.pid
 
+    def hang_up(self) -> None:
+        """From any thread: whoever waits for an answer finds the server lost."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def end(self) -> None:
         """Hang up, at which the server ends itself and its jobs; kill it if it doesn't."""
         below = [process.pid for process in descendants(self.pid)]

@@ -70,6 +70,12 @@ class Slot:
             self._cgroup.remove()
             self._cgroup = None
 
+    def interrupt(self) -> None:
+        """From any thread: the server hangs up, so that a run under way is lost and returns."""
+        server = self._server
+        if server is not None:
+            server.hang_up()
+
     def run(self, job: Job) -> Outcome:
         """Never raises for what a job does; a lost server is restarted for the next one."""
         began = time.monotonic()

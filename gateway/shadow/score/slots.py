@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,6 @@ from pathlib import Path
 
 from gateway.config import cache_dir
 from gateway.shadow.environment import EnvironmentMissing, find
-from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.suites.task import SuiteKind
 
 BARE = "none (the standard library only)"
@@ -72,12 +69,3 @@ def _make(folder: Path) -> None:
         except OSError:
             if not (folder / "bin" / "python").exists():
                 raise
-
-
-class StoppableSlot(Slot):
-    def interrupt(self) -> None:
-        """From any thread: the server hangs up, so that a run under way is lost and returns."""
-        server = self._server
-        if server is not None:
-            with contextlib.suppress(OSError):
-                server._socket.shutdown(socket.SHUT_RDWR)

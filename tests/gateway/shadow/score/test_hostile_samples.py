@@ -11,10 +11,11 @@ import pytest
 
 from gateway.shadow.sandbox.job import Limits
 from gateway.shadow.sandbox.level import Level
+from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.score.check import Checker
 from gateway.shadow.score.samples import Sample
 from gateway.shadow.score.scorer import Scorer
-from gateway.shadow.score.slots import StoppableSlot, bare_python
+from gateway.shadow.score.slots import bare_python
 from gateway.shadow.score.verdict import Verdict
 from tests.gateway.shadow.score.test_check import task
 from tests.gateway.shadow.walls import need, need_any
@@ -58,7 +59,7 @@ def level(request: pytest.FixtureRequest) -> Level:
 
 def score(level: Level, texts: list[str], workers: int = 2) -> list[Verdict]:
     samples = [Sample(task(), text, len(text)) for text in texts]
-    scorer = Scorer(Checker(level, LIMITS), lambda: StoppableSlot(level, bare_python()), workers=workers)
+    scorer = Scorer(Checker(level, LIMITS), lambda: Slot(level, bare_python()), workers=workers)
     return list(scorer.score(samples))
 
 
