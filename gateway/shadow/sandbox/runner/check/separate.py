@@ -25,7 +25,7 @@ from .outcomes import Outcome, reason, run
 from .sides import CandidateSide, TestsSide
 from .source import attributes, imports
 from .standin import perform
-from .state import Effects, close_figures, do_again, share_figures
+from .state import Effects, change_figures, do_again, share_figures
 
 _MODULE_NAME = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
@@ -37,8 +37,8 @@ def serve_candidate(source: str, link: socket.socket) -> None:
     module = new_module()
 
     def do(operation: str, target: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if operation == "close_figures":
-            return close_figures(*args)
+        if operation == "figures":
+            return change_figures(*args)
         if operation != "load":
             return perform(operation, target, args, kwargs, private=True)
         sys.modules[MODULE] = module

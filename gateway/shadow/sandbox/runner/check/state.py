@@ -162,22 +162,26 @@ def _warn(names: tuple[Any, ...], message: str) -> None:
             return
 
 
+_FIGURES = ("close", "clf", "cla")
+
+
 def share_figures(link: Any) -> None:
-    """Tests' side: what the tests close in matplotlib's pyplot is closed on the candidate's side as well."""
+    """Tests' side: what the tests close or clear in matplotlib's pyplot, the candidate's side does to its own."""
     pyplot = loaded("matplotlib.pyplot")
-    if pyplot is None:
-        return
-    close = pyplot.close
-
-    def close_both(fig: Any = None) -> None:
-        close(fig)
-        link.ask("close_figures", None, fig)
-
-    pyplot.close = close_both
+    for name in _FIGURES if pyplot is not None else ():
+        setattr(pyplot, name, _both(link, name, getattr(pyplot, name)))
 
 
-def close_figures(fig: Any) -> None:
+def _both(link: Any, name: str, here: Callable[..., None]) -> Callable[..., None]:
+    def both(*args: Any) -> None:
+        here(*args)
+        link.ask("figures", None, name, *args)
+
+    return both
+
+
+def change_figures(name: str, *args: Any) -> None:
     """Candidate's side: as far as it has any."""
     pyplot = loaded("matplotlib.pyplot")
-    if pyplot is not None:
-        pyplot.close(fig)
+    if pyplot is not None and name in _FIGURES:
+        getattr(pyplot, name)(*args)
