@@ -90,6 +90,7 @@ class Slot:
             self._end_server()
         if "reason" in answer:
             _log.error("a job's walls could not be built: %s", answer["reason"])
+            self._end_server()
         reader.read()
         reader.close()
         lines, garbled = reader.lines()

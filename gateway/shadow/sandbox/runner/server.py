@@ -13,12 +13,14 @@ import shutil
 import socket
 import sys
 import time
+import traceback
 from typing import Any, NoReturn, Protocol
 
 from . import linux, watch
 from .request import Request, request
 
 _MESSAGE = 1 << 17
+_REASON = 2000  # characters
 _DESCRIPTORS = 3
 _LOOK_EVERY_MS = 50
 _ALWAYS = ("unittest", "unittest.mock")
@@ -61,7 +63,12 @@ def main(settings: dict[str, Any]) -> NoReturn:
         if "find" in header:
             _answer(host, {"missing": [name for name in header["find"] if not _exists(name)]})
         else:
-            _answer(host, _run(walls, request(header, descriptors), host))
+            try:
+                answer = _run(walls, request(header, descriptors), host)
+            except Exception:  # the host is told why, and starts another server
+                _answer(host, {"end": "lost", "cpu": 0.0, "wall": 0.0, "reason": traceback.format_exc()[-_REASON:]})
+                os._exit(1)
+            _answer(host, answer)
 
 
 def _walls(settings: dict[str, Any]) -> Walls:

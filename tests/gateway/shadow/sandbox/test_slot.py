@@ -238,6 +238,17 @@ def test_warm_modules_are_there_and_bad_ones_are_left_out(
         assert slot.run(plain("import sys; report({'warm': 'warm' in sys.modules})")).lines == ({"warm": True},)
 
 
+def test_what_a_warm_module_leaves_in_tmp_is_gone(level: Level, environment: Callable[[str, str], Path]) -> None:
+    module = "import os, contextlib\nwith contextlib.suppress(OSError): os.makedirs(os.environ['TMPDIR'] + '/left')\n"
+    python = environment("leaves", module)
+    with Slot(level, python, preload=["leaves"]) as slot:
+        code = (
+            "import os, sys; left = 'left' in os.listdir(os.environ['TMPDIR'])\n"
+            "report({'warm': 'leaves' in sys.modules, 'left': left})"
+        )
+        assert slot.run(plain(code)).lines == ({"warm": True, "left": False},)
+
+
 def test_a_module_that_starts_threads_is_not_warmed(level: Level, environment: Callable[[str, str], Path]) -> None:
     module = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
     python = environment("threaded", module)
