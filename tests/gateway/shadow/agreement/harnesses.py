@@ -127,6 +127,7 @@ class Official:
             *("--tmpfs", "/tmp", "--dir", "/tmp/home", "--dir", "/tmp/work", "--chdir", "/tmp/work", *bind),
             *("--ro-bind", str(self._folder), str(self._folder), "--ro-bind", str(_WORKER), "/tmp/worker.py"),
             *("--ro-bind", str(exchange), str(exchange)),
+            *("--remount-ro", "/"),  # some tests rely on folders there that can't be made
         ]
 
 
