@@ -122,6 +122,16 @@ def test_the_canonical_solution_runs_once_a_task() -> None:
     assert sum(map(is_canonical, slot.jobs)) == 1
 
 
+def test_a_task_whose_own_solution_takes_long_gets_more_time() -> None:
+    def slow(job: Job) -> Outcome:
+        return passes(job) if job.limits.cpu > 30 else ends("cpu")
+
+    slot = ScriptedSlot(script(slow, slow, canonical=slow))
+    assert check(slot).says == "pass"
+    assert slot.jobs[-1].limits == Limits(cpu=240, wall=960)
+    assert check(ScriptedSlot(script(slow, slow, canonical=fails))).says == "timeout"
+
+
 @pytest.mark.parametrize("end", ["cpu", "wall"])
 def test_time_is_a_timeout(end: str) -> None:
     verdict = check(ScriptedSlot(script(lambda job: ends(end), passes)))
