@@ -8,6 +8,7 @@ import datetime
 import fractions
 import math
 import pathlib
+import types
 import uuid
 import zoneinfo
 from typing import Any, NamedTuple
@@ -245,6 +246,7 @@ def test_a_stand_in_is_an_instance_of_what_has_no_value() -> None:
     assert isinstance(back, argparse.ArgumentParser)
     assert str(type(back)) == str(argparse.ArgumentParser)
     assert type(back) is not argparse.ArgumentParser
+    assert isinstance(pair.to_tests(one for one in ()), types.GeneratorType)
     with pytest.raises(Unplain):
         pair.tests.dumps(object())
 

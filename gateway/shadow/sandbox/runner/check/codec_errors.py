@@ -123,14 +123,22 @@ ERRORS: list[tuple[int, Kind]] = [
 ]
 
 
+# Built-in types without values, most of them without a name in `builtins`.
+_TYPES_WITHOUT_VALUES: tuple[type, ...] = (
+    *(types.GeneratorType, types.FunctionType, types.MethodType, types.BuiltinFunctionType),
+    *(map, filter, zip, enumerate, reversed, type({}.keys()), type({}.values()), type({}.items())),
+)
+_WITHOUT_VALUES = {one.__name__: one for one in _TYPES_WITHOUT_VALUES}
+
+
 def claimed_class(features: Features, plain: Collection[type]) -> type | None:
     """The nearest class of those an object behind a handle claims that is loaded here, and whose values never cross.
 
     A claim is worth what `isinstance` is worth among hostile code: an object made without its `__init__` passes too.
     """
     for module, name in features.classes[:_MOST_BASES]:
-        kind = loaded_class(module, name)
-        if kind is None or module == "builtins":
+        kind = _WITHOUT_VALUES.get(name) if module == "builtins" else loaded_class(module, name)
+        if kind is None:
             continue
         bases = set(type.mro(kind))
         return None if not bases.isdisjoint((type, *plain)) or is_of_unittest(kind) else kind
