@@ -34,3 +34,15 @@ def test_a_lazy_value_is_left_alone(lazily: types.ModuleType) -> None:
     assert guard.restore() == []
     lazily.function = print  # type: ignore[attr-defined]
     assert guard.restore() == ["lazily.function"]
+
+
+def test_a_module_that_loads_itself_may_put_another_in_its_place(lazily: types.ModuleType) -> None:
+    class Loader(types.ModuleType):
+        pass
+
+    lazily.part = Loader("part")  # type: ignore[attr-defined]
+    lazily.plain = types.ModuleType("plain")  # type: ignore[attr-defined]
+    guard = Guard(["lazily"])
+    lazily.part = types.ModuleType("part")  # type: ignore[attr-defined]
+    lazily.plain = types.ModuleType("plain")  # type: ignore[attr-defined]
+    assert guard.restore() == ["lazily.plain"]

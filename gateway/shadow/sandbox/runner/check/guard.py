@@ -131,10 +131,14 @@ _HEAP_TYPE = 1 << 9
 def _solid(space: dict[str, Any]) -> dict[str, Any]:
     """What a module's names stand for and keeps: its functions, classes and modules, not its variables.
 
-    `isinstance` would ask the value for its class, and a lazy one (Django's settings) would then be set up, or fail.
+    Modules of a type of their own load something when they are used, and then put it in their place (tensorflow.keras).
     """
-    kinds = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
-    return {name: value for name, value in list(space.items()) if issubclass(type(value), kinds)}
+    return {name: value for name, value in list(space.items()) if _is_solid(type(value))}
+
+
+def _is_solid(kind: type) -> bool:
+    """`isinstance` would ask a lazy value for its class, and that sets it up, or fails (Django's settings)."""
+    return kind is types.ModuleType or issubclass(kind, (types.FunctionType, types.BuiltinFunctionType, type))
 
 
 def attribute(value: object, name: str) -> object:
