@@ -22,7 +22,7 @@ from gateway.shadow.environment.setup import Progress, Result, set_up
     epilog="\b\nExamples:\n  yardstick shadow setup\n  yardstick shadow setup --full"
     "\n  yardstick shadow setup --full --python python3.12 --folder ./scoring"
 )
-@click.option("--full", is_flag=True, help="Every library that BigCodeBench's tasks import: 2.6 GB, 2 to 6 minutes.")
+@click.option("--full", is_flag=True, help="Every library that BigCodeBench's tasks import: 2.6 GB.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -39,7 +39,7 @@ from gateway.shadow.environment.setup import Progress, Result, set_up
 def setup(full: bool, folder: Path | None, python: Path | None, as_json: bool) -> None:
     """Install the libraries that tasks use, in an environment of their own, never the gateway's.
 
-    Without --full, those that 96 % of BigCodeBench's tasks need: 0.7 GB, 1 to 3 minutes. Versions are pinned by hash,
+    Without --full, those that 96 % of BigCodeBench's tasks need: 0.7 GB. Versions are pinned by hash,
     as near as Python 3.11 to 3.13 allow to those that the benchmark was made with. Done again, it changes nothing;
     what was interrupted is made anew.
     """

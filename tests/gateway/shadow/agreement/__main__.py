@@ -58,7 +58,7 @@ def _result(
     file: Path, tasks: list[Task], kinds: tuple[str, ...], folder: Path, workers: int, repeats: int
 ) -> dict[str, object]:
     environment = installed(folder)
-    official, ours = Official(folder, environment, workers), Ours(file, folder, workers)
+    official, ours = Official(folder, environment, workers, warm=True), Ours(file, folder, workers)
     samples = judged(tasks, kinds)
     ours_said = ours.judge(samples)
     official_said = official.judge(samples)

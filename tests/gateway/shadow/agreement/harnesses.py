@@ -54,10 +54,12 @@ def installed(folder: Path) -> Environment:
 class Official:
     """bigcodebench 0.2.5 behind bubblewrap's walls, as it has none: the same lack of network, and no root.
 
-    Verdicts are kept in ``kept``, so that an interrupted run goes on where it was.
+    Verdicts are kept in ``kept``, so that an interrupted run goes on where it was. ``warm``: libraries are imported
+    once, not by each program, which is for verdicts, not for comparing speeds.
     """
 
-    def __init__(self, folder: Path, environment: Environment, workers: int) -> None:
+    def __init__(self, folder: Path, environment: Environment, workers: int, *, warm: bool = False) -> None:
+        self._modules = environment.preload if warm else ()
         self._folder, self._python, self._workers = folder.absolute(), environment.python, workers
         self._bwrap = shutil.which("bwrap")
         if self._bwrap is None:
@@ -95,6 +97,7 @@ class Official:
             ]
             (folder / "programs.jsonl").write_text("".join(json.dumps(program) + "\n" for program in programs))
             command = [*self._walls(folder), self._python, "/tmp/worker.py", f"{folder}/programs.jsonl", str(workers)]
+            command += self._modules
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
@@ -120,6 +123,8 @@ class Official:
         bind = [argument for path in (*read_only, base) for argument in ("--ro-bind", path, path)]
         # As with the environment activated: some tasks start `python`.
         settings = {"PATH": f"{self._python.parent}:/usr/bin:/bin", "HOME": "/tmp/home", "LANG": "C.UTF-8"}
+        if self._modules:
+            settings["OPENBLAS_NUM_THREADS"] = "1"  # threads do not survive the forks
         environment = [argument for pair in settings.items() for argument in ("--setenv", *pair)]
         return [
             *(str(self._bwrap), "--unshare-all", "--unshare-user", "--uid", _UID, "--gid", _UID, "--die-with-parent"),
