@@ -121,7 +121,7 @@ def runs_of_samples(*slots: ScriptedSlot) -> int:
 
 
 def together(first: Script, second: Script) -> Script:
-    """Samples 0 and 1 run at the same time, whatever the slot; later runs are the first's again. Canonical ones pass."""
+    """Samples 0 and 1 run at the same time, whatever the slot; later runs are the first's. Canonical ones pass."""
     both = threading.Barrier(2, timeout=30)
     seen = list[int]()
 
