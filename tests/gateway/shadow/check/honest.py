@@ -227,6 +227,13 @@ def f(a, *, b=2):
     "Adds."
     return a + b
 """, "self.assertEqual((f(1), f(a=1, b=5), f.__name__, f.__doc__), (3, 6, 'f', 'Adds.'))"),
+    Honest("any_keyword", """
+def f(target, operation=0, **others): return target, operation, sorted(others)
+""", "self.assertEqual(f(target=1, operation=2, self=3, link=4, kwargs=5), (1, 2, ['kwargs', 'link', 'self']))"),
+    Honest("nan", """
+import math
+def f(x): return {"mean": math.nan, "given": x}
+""", "import math\nself.assertEqual(f(math.nan), {'mean': math.nan, 'given': math.nan})"),
     Honest("asynchronous", """
 async def f(n): return n + 1
 """, "import asyncio\nself.assertEqual(asyncio.run(f(1)), 2)", separable=False),

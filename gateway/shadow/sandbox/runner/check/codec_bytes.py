@@ -4,7 +4,9 @@ one), their contents in the same order, and a value. Within values, a tag tells 
 
 from __future__ import annotations
 
+import math
 import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .codec_types import CodecError, Features, Numbered, Unplain
@@ -167,7 +169,9 @@ class Reader:
         if tag == _INT:
             return int.from_bytes(self._bytes(self._size()), "little", signed=True)
         if tag == _FLOAT:
-            return _double.unpack(self._bytes(8))[0]
+            number = _double.unpack(self._bytes(8))[0]
+            # Containers take nan for equal if it is the same object, as numpy's mostly is.
+            return number if number == number else getattr(sys.modules.get("numpy"), "nan", math.nan)
         if tag == _COMPLEX:
             return complex(*_doubles.unpack(self._bytes(16)))
         if tag == _STR:

@@ -53,7 +53,7 @@ class Link:
         self.broken: str | None = None
         self.private = frozenset[str]()
 
-    def ask(self, operation: str, target: object, *args: object, **kwargs: object) -> Any:
+    def ask(self, operation: str, target: object, /, *args: object, **kwargs: object) -> Any:
         """What the other side answers; raises the exception that it raised there, Unplain, or LinkBroken."""
         with self._lock:
             if self._depth >= _DEEPEST:

@@ -116,7 +116,7 @@ def _class_proxy(candidate: Callable[[], Any], plain: type) -> Any:
         __name__ = __qualname__ = plain.__name__
         __doc__ = plain.__doc__
 
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
             return candidate()(*args, **kwargs)
 
         def __getattr__(self, name: str) -> Any:

@@ -38,7 +38,7 @@ _RESULTS: dict[str, tuple[type, ...]] = {"str": (str,), "repr": (str,), "len": (
 class Asking(Protocol):
     private: frozenset[str]  # names with an underscore that may be asked for all the same
 
-    def ask(self, operation: str, target: object, *args: object, **kwargs: object) -> Any:
+    def ask(self, operation: str, target: object, /, *args: object, **kwargs: object) -> Any:
         """What the other side answers; raises what it raises."""
 
 
@@ -102,7 +102,7 @@ def make(link: Asking, features: Features, *, claims: type | None = None) -> obj
 def _method(link: Asking, operation: str) -> Callable[..., Any]:
     allowed = _RESULTS.get(operation)
 
-    def method(self: object, *args: Any, **kwargs: Any) -> Any:
+    def method(self: object, /, *args: Any, **kwargs: Any) -> Any:
         answer = link.ask(operation, self, *args, **kwargs)
         if operation == "iter" and type(answer) is list:
             return iter(answer)
