@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from gateway.shadow.sandbox.attacks import ATTACKS, Attack, Second
-from gateway.shadow.sandbox.attacks.bait import Bait, below
+from gateway.shadow.sandbox.attacks.bait import Bait
 from gateway.shadow.sandbox.attacks.verdict import Row, judge
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.sandbox.level import Level
@@ -46,7 +45,7 @@ def prove(
     with ExitStack() as stack:
         bait = stack.enter_context(Bait())
         slots = [stack.enter_context(Slot(level, python)) for _ in range(_LANES)]
-        bait.servers = [pid for pid in below(os.getpid()) if pid != bait.victim]
+        bait.servers = [pid for slot in slots for pid in slot.processes()]
         trial = _Trial(bait, slots, told)
         rows = trial.run(attacks)
     return Proof(level, tuple(rows), perf_counter() - start)

@@ -18,6 +18,7 @@ from gateway.shadow.sandbox.fork_server import START_SECONDS, ForkServer, Lost
 from gateway.shadow.sandbox.interpreter import SandboxError, examine
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.sandbox.launch import Level, Start
+from gateway.shadow.sandbox.runner.watch import descendants
 from gateway.shadow.sandbox.users import User, own_user
 from gateway.shadow.sandbox.wire import ReportReader, sealed
 
@@ -75,6 +76,11 @@ class Slot:
         server = self._server
         if server is not None:
             server.hang_up()
+
+    def processes(self) -> list[int]:
+        """Of the slot, outermost first, while no job runs."""
+        server = self._server
+        return [] if server is None else [server.pid, *(process.pid for process in descendants(server.pid))]
 
     def run(self, job: Job) -> Outcome:
         """Never raises for what a job does; a lost server is restarted for the next one."""

@@ -172,15 +172,6 @@ def lives(pid: int) -> bool:
     return process is not None and process[2] not in "ZX"
 
 
-def below(root: int) -> list[int]:
-    """The processes below that one."""
-    parents = {pid: parent for pid, _, _, parent in _processes()}
-    found = {root}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sorted(found - {root})
-
-
 def _processes() -> Iterator[tuple[int, str, str, int]]:
     """All of this machine."""
     return filter(None, map(_process, Path("/proc").glob("[0-9]*")))

@@ -84,3 +84,10 @@ def test_is_stopped(attack: Attack, rows: Rows) -> None:
 def test_the_list_is_whole() -> None:
     assert len(LISTED) == 26
     assert len({attack.name for attack in ATTACKS}) == len({attack.file for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_other_children_of_this_process_are_not_the_slots(level: Level, python: Path) -> None:
+    with subprocess.Popen(["true"]) as other:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked it yet
+        (row,) = prove(level, python, [attack for attack in ATTACKS if attack.file == "mount"]).rows
+    assert row.stopped, row.how
