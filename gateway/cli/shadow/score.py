@@ -178,12 +178,12 @@ def _document(verdict: Verdict, *, reasons: bool) -> dict[str, object]:
 
 
 def stop_on_termination() -> None:
-    """Being told to end is as Ctrl-C: what was started is ended first."""
+    """Being told to end is as Ctrl-C: what was started is ended first. (A shell's background jobs ignore SIGINT.)"""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
 
 
