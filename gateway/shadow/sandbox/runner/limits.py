@@ -10,6 +10,7 @@ from .request import Limits
 
 _OPEN_FILES = 512
 _SPARE_CPU_SECONDS = 2  # the watch says "cpu"; this limit is for when nobody watches
+_SPARE_MEMORY = 2  # times the limit: the watch and the cgroup say "memory"; this is for growth between two looks
 _LOCKED = 64 * 1024
 
 
@@ -18,7 +19,7 @@ def apply(limits: Limits, others: int) -> None:
     os.nice(19)
     cpu = math.ceil(limits.cpu) + _SPARE_CPU_SECONDS
     _set(resource.RLIMIT_CPU, cpu)
-    _set(resource.RLIMIT_AS, _address_space() + limits.memory)
+    _set(resource.RLIMIT_AS, _address_space() + _SPARE_MEMORY * limits.memory)
     _set(resource.RLIMIT_NPROC, others + limits.processes)
     _set(resource.RLIMIT_FSIZE, limits.files)
     _set(resource.RLIMIT_NOFILE, _OPEN_FILES)

@@ -16,6 +16,7 @@ from gateway.shadow.sandbox.job import Job, Kind, Limits
 from gateway.shadow.sandbox.level import Level
 from gateway.shadow.sandbox.runner.watch import descendants, processes
 from gateway.shadow.sandbox.slot import Slot
+from tests.gateway.shadow.walls import in_own_process
 
 REPORTS = 'report({"ran": True})'
 
@@ -67,6 +68,15 @@ def test_endless_reports_are_cut_off(slot: Slot) -> None:
     assert sum(len(str(line)) for line in outcome.lines) <= 1 << 20
 
 
+GROWS = """
+import time
+kept = []
+while True:
+    kept.append(b"x" * 20_000_000)
+    time.sleep(0.01)
+"""
+
+
 @pytest.mark.parametrize(
     ("end", "code", "limits"),
     [
@@ -74,7 +84,11 @@ def test_endless_reports_are_cut_off(slot: Slot) -> None:
         ("cpu", "import os\nos.fork(); os.fork()\nwhile True: pass", {"cpu": 1.0}),
         ("wall", "import time; time.sleep(1000)", {"wall": 0.3}),
         ("wall", "import os\nif os.fork(): os.wait()\nelse:\n import time; time.sleep(1000)", {"wall": 0.3}),
-        ("memory", "kept = []\nwhile True: kept.append(b'x' * 20_000_000)", {"memory": 200_000_000}),
+        (
+            "memory",
+            "import time\nkept = []\nwhile True: kept.append(b'x' * 20_000_000), time.sleep(0.01)",
+            {"memory": 200_000_000},
+        ),
     ],
 )
 def test_limits_hold_for_the_whole_tree(slot: Slot, end: str, code: str, limits: dict[str, float]) -> None:
@@ -185,16 +199,21 @@ report({"left": True})
     assert processes_of(slot) == before
 
 
-def test_jobs_leave_no_memory_and_no_descriptor(slot: Slot) -> None:
-    def run(count: int) -> tuple[int, int]:
-        for _ in range(count):
-            assert slot.run(plain(REPORTS)).lines == ({"ran": True},)
-        server = server_of(slot)
-        pages = int(Path(f"/proc/{server}/statm").read_text().split()[1])
-        return pages, len(os.listdir(f"/proc/{server}/fd")) + len(os.listdir("/proc/self/fd"))
+def _pages_and_descriptors(level: Level, python: Path, counts: list[int]) -> list[tuple[int, int]]:
+    """After so many jobs each: memory pages of the server, and descriptors of it and of this process."""
+    found = []
+    with Slot(level, python) as slot:
+        for count in counts:
+            for _ in range(count):
+                assert slot.run(plain(REPORTS)).lines == ({"ran": True},)
+            server = server_of(slot)
+            pages = int(Path(f"/proc/{server}/statm").read_text().split()[1])
+            found.append((pages, len(os.listdir(f"/proc/{server}/fd")) + len(os.listdir("/proc/self/fd"))))
+    return found
 
-    before = run(50)
-    after = run(250)
+
+def test_jobs_leave_no_memory_and_no_descriptor(level: Level, python: Path) -> None:
+    before, after = in_own_process(_pages_and_descriptors, level, python, [50, 250])
     assert after[0] - before[0] < 256  # a megabyte
     assert after[1] == before[1]
 

@@ -18,7 +18,7 @@ from gateway.shadow.score.scorer import Scorer
 from gateway.shadow.score.slots import bare_python
 from gateway.shadow.score.verdict import Verdict
 from tests.gateway.shadow.score.test_check import task
-from tests.gateway.shadow.walls import need, need_any
+from tests.gateway.shadow.walls import in_own_process, need, need_any
 
 LIMITS = Limits(cpu=1, wall=8, memory=256 << 20, processes=32, files=16 << 20)
 GOOD = "    return x + 1"
@@ -75,18 +75,22 @@ def left_behind() -> list[str]:
     return found
 
 
-def test_every_hostile_sample_is_refused_and_the_next_is_unharmed(level: Level) -> None:
+def _score_all(level: Level) -> tuple[list[Verdict], int, int]:
+    """Each hostile sample and a good one after it: verdicts, and by how many threads and descriptors there are more."""
     threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    texts = [text for hostile in HOSTILE.values() for text in (hostile, GOOD)]
-    verdicts = score(level, texts)
+    verdicts = score(level, [text for hostile in HOSTILE.values() for text in (hostile, GOOD)])
+    return verdicts, threading.active_count() - threads, len(os.listdir("/proc/self/fd")) - descriptors
+
+
+def test_every_hostile_sample_is_refused_and_the_next_is_unharmed(level: Level) -> None:
+    verdicts, threads, descriptors = in_own_process(_score_all, level)
     passed = [name for name, verdict in zip(HOSTILE, verdicts[::2], strict=True) if verdict.says == "pass"]
     assert passed == []
     assert [verdict.reason for verdict in verdicts if verdict.says == "error"] == []
     harmed = [name for name, verdict in zip(HOSTILE, verdicts[1::2], strict=True) if verdict.says != "pass"]
     assert harmed == []
     assert left_behind() == []
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert (threads, descriptors) == (0, 0)
 
 
 def test_what_never_ends_is_a_timeout(level: Level) -> None:
