@@ -23,8 +23,9 @@ from gateway.shadow.environment.pip import SetupError
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import read
 from gateway.shadow.suites.task import Task
-from tests.gateway.shadow.agreement.harnesses import CannotCompare, Official, Ours, Said, cores, installed
+from tests.gateway.shadow.agreement.harnesses import CannotCompare, Official, Ours, cores, installed
 from tests.gateway.shadow.agreement.samples import KINDS, Judged, judged, stratified
+from tests.gateway.shadow.agreement.verdicts import Said
 
 Judge = Callable[[Sequence[Judged]], Mapping[str, Said]]
 
@@ -52,7 +53,7 @@ def main(file: Path, tasks: int, rounds: int, workers: int, folder: Path, at_lea
         drawn = stratified(list(read(str(file)).tasks.values()), tasks)
         environment = installed(folder)
         official = partial(Official(folder, environment, workers).judge, anew=True)
-        ours = Ours(file, folder, workers).judge
+        ours = partial(Ours(file, folder, environment.name, workers).judge, anew=True)
         ours(judged(drawn[:1]))  # the sandbox is proven once a machine, and files come into the page cache
         turns = [turn for number in range(rounds) for turn in _round(number, official, ours, drawn)]
     except (SetupError, CannotCompare, InputError) as error:

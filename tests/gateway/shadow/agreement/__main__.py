@@ -58,11 +58,12 @@ def _result(
     file: Path, tasks: list[Task], kinds: tuple[str, ...], folder: Path, workers: int, repeats: int
 ) -> dict[str, object]:
     environment = installed(folder)
-    official, ours = Official(folder, environment, workers, warm=True), Ours(file, folder, workers)
+    official = Official(folder, environment, workers, warm=True)
+    ours = Ours(file, folder, environment.name, workers)
     samples = judged(tasks, kinds)
     ours_said = ours.judge(samples)
     official_said = official.judge(samples)
-    again = (partial(official.judge, anew=True, workers=1), partial(ours.judge, workers=1))
+    again = (partial(official.judge, anew=True, workers=1), partial(ours.judge, anew=True, workers=1))
     comparison = compare(samples, official_said, ours_said, again, repeats=repeats, known=read_known())
     conditions = report.Conditions(file.name, environment.name, platform.python_version(), len(tasks), workers)
     return report.document(conditions, comparison, samples, official_said, ours_said)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.gateway.shadow.agreement.harnesses import Said
 from tests.gateway.shadow.agreement.samples import Judged
+from tests.gateway.shadow.agreement.verdicts import Said
 
 KNOWN = Path(__file__).with_name("known.json")
 LARGEST_SHARE = 0.005

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,26 +18,23 @@ from gateway.shadow.environment.pip import Pip
 from gateway.shadow.environment.sets import FULL
 from gateway.shadow.environment.setup import Progress, set_up
 from tests.gateway.shadow.agreement.samples import Judged
+from tests.gateway.shadow.agreement.verdicts import Kept, Said, digest_of_code, official_key, our_key
 
 _HERE = Path(__file__).parent
 _OFFICIAL = _HERE / "bigcodebench.txt"
 _WORKER = _HERE / "worker.py"
 _UID = "61000"  # anyone but root, whom no file's mode stops
 _REASON = 400
+GATEWAY = _HERE.parents[3] / "gateway"
+# Everything of ours that a verdict depends on, but for the environment, whose name says what is in it.
+DECIDING = (
+    *("shadow/score", "shadow/sandbox", "shadow/suites", "shadow/extract.py"),
+    "cli/shadow/score.py",  # its defaults are the limits
+)
 
 
 class CannotCompare(Exception):
     """Says why, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A harness's verdict. ``level``: how ours came to it."""
-
-    verdict: str
-    seconds: float
-    reason: str = ""
-    level: str = ""
 
 
 def installed(folder: Path) -> Environment:
@@ -51,43 +47,46 @@ def installed(folder: Path) -> Environment:
     return environment
 
 
-class Official:
+class Harness(ABC):
+    """Judges samples, ``workers`` at a time. Verdicts are kept, so that an interrupted run goes on where it was."""
+
+    name: str
+
+    def __init__(self, kept: Kept, workers: int) -> None:
+        self.kept, self._workers = kept, workers
+
+    def judge(self, samples: Sequence[Judged], *, anew: bool = False, workers: int | None = None) -> dict[str, Said]:
+        """By ids of samples. ``anew``: what is kept is not asked, nor added to."""
+        run = partial(self._run, workers=workers or self._workers)
+        found: dict[str, Said] = {}
+        for sample, said in run(samples) if anew else self.kept.or_run(samples, run):
+            found[sample.id] = said
+            _count(self.name, len(found), len(samples))
+        return {sample.id: found[sample.id] for sample in samples}
+
+    @abstractmethod
+    def _run(self, samples: Sequence[Judged], workers: int) -> Iterator[tuple[Judged, Said]]:
+        """Of each sample, as it is done. Raises CannotCompare if it ends before that."""
+
+
+class Official(Harness):
     """bigcodebench 0.2.5 behind bubblewrap's walls, as it has none: the same lack of network, and no root.
 
-    Verdicts are kept in ``kept``, so that an interrupted run goes on where it was. ``warm``: libraries are imported
-    once, not by each program, which is for verdicts, not for comparing speeds.
+    ``warm``: libraries are imported once, not by each program, which is for verdicts, not for comparing speeds.
     """
 
+    name = "official"
+
     def __init__(self, folder: Path, environment: Environment, workers: int, *, warm: bool = False) -> None:
+        super().__init__(Kept(folder / f"official-{environment.name}.jsonl", official_key), workers)
         self._modules = environment.preload if warm else ()
-        self._folder, self._python, self._workers = folder.absolute(), environment.python, workers
+        self._folder, self._python = folder.absolute(), environment.python
         self._bwrap = shutil.which("bwrap")
         if self._bwrap is None:
             raise CannotCompare("bubblewrap is missing: apt-get install -y bubblewrap")
-        self.kept = folder / f"official-{environment.name}.jsonl"
 
-    def judge(self, samples: Sequence[Judged], *, anew: bool = False, workers: int | None = None) -> dict[str, Said]:
-        found = {} if anew else self._read_kept(samples)
-        missing = [sample for sample in samples if sample.id not in found]
-        if missing:
-            keep = None if anew else self.kept
-            found |= self._run(missing, workers or self._workers, keep)
-        return {sample.id: found[sample.id] for sample in samples}
-
-    def _read_kept(self, samples: Sequence[Judged]) -> dict[str, Said]:
-        keys = {key(sample): sample.id for sample in samples}
-        found: dict[str, Said] = {}
-        with suppress(FileNotFoundError):
-            for line in self.kept.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError):  # the last line of an interrupted run
-                    row = json.loads(line)
-                    if row["key"] in keys:
-                        found[keys[row["key"]]] = Said(**row["said"])
-        return found
-
-    def _run(self, samples: Sequence[Judged], workers: int, keep: Path | None) -> dict[str, Said]:
-        by_id = {sample.id: sample for sample in samples}
-        found: dict[str, Said] = {}
+    def _run(self, samples: Sequence[Judged], workers: int) -> Iterator[tuple[Judged, Said]]:
+        left = {sample.id: sample for sample in samples}
         with TemporaryDirectory(dir=self._folder) as exchange:
             folder = Path(exchange)
             folder.chmod(0o755)
@@ -103,17 +102,11 @@ class Official:
                 for line in process.stdout:
                     row = json.loads(line)
                     reason = "; ".join(f"{test}: {text.strip()}" for test, text in row["details"].items())
-                    said = Said(row["verdict"], row["seconds"], reason[-_REASON:])
-                    found[row["id"]] = said
-                    if keep:
-                        with keep.open("a", encoding="utf-8") as out:
-                            out.write(json.dumps({"key": key(by_id[row["id"]]), "said": asdict(said)}) + "\n")
-                    _count("official", len(found), len(samples))
-        if len(found) < len(samples):
+                    yield left.pop(row["id"]), Said(row["verdict"], row["seconds"], reason[-_REASON:])
+        if left:
             raise CannotCompare(
                 f"the official harness ended with {process.returncode} before it had judged all samples"
             )
-        return found
 
     def _walls(self, exchange: Path) -> list[str]:
         base = subprocess.run(
@@ -136,38 +129,36 @@ class Official:
         ]
 
 
-class Ours:
-    """`yardstick shadow score`, with its defaults."""
+class Ours(Harness):
+    """`yardstick shadow score`, with its defaults. Verdicts of other scoring code than today's are not used."""
 
-    def __init__(self, suite: Path, folder: Path, workers: int) -> None:
-        self._suite, self._folder, self._workers = suite, folder.absolute(), workers
+    name = "ours"
 
-    def judge(self, samples: Sequence[Judged], *, workers: int | None = None) -> dict[str, Said]:
-        found: dict[str, Said] = {}
+    def __init__(self, suite: Path, folder: Path, environment: str, workers: int) -> None:
+        """``environment``: the name of the one in ``folder``."""
+        file = folder / f"ours-{environment}-{digest_of_code(GATEWAY, DECIDING)}.jsonl"
+        super().__init__(Kept(file, our_key), workers)
+        self._suite, self._folder = suite, folder.absolute()
+
+    def _run(self, samples: Sequence[Judged], workers: int) -> Iterator[tuple[Judged, Said]]:
+        done = 0
         with TemporaryDirectory() as exchange:
             file = Path(exchange) / "samples.jsonl"
             rows = [{"task_id": sample.task.task_id, "solution": sample.solution} for sample in samples]
             file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
             command = [sys.executable, "-m", "gateway", "shadow", "score", "--suite", str(self._suite)]
             command += ["--samples", str(file), "--environment", str(self._folder), "--json", "--reasons"]
-            command += ["--workers", str(workers or self._workers)]
+            command += ["--workers", str(workers)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 for sample, line in zip(samples, process.stdout, strict=False):
                     row = json.loads(line)
-                    found[sample.id] = Said(row["verdict"], row["seconds"], row["reason"][:_REASON], row["level"])
-                    _count("ours", len(found), len(samples))
-        if len(found) < len(samples):
+                    yield sample, Said(row["verdict"], row["seconds"], row["reason"][:_REASON], row["level"])
+                    done += 1
+        if done < len(samples):
             raise CannotCompare(
                 f"`yardstick shadow score` ended with {process.returncode} before all samples were done"
             )
-        return found
-
-
-def key(sample: Judged) -> str:
-    """Of all that the official harness is given."""
-    content = json.dumps([sample.program, sample.task.test, sample.task.entry_point])
-    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:24]
 
 
 def cores() -> int:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.gateway.shadow.agreement.compare import Comparison, Difference
-from tests.gateway.shadow.agreement.harnesses import Said
 from tests.gateway.shadow.agreement.samples import KINDS, Judged
+from tests.gateway.shadow.agreement.verdicts import Said
 
 _VERDICTS = ("pass", "fail", "timeout", "error")
 

@@ -1,9 +1,11 @@
-"""Of the comparison itself, without either harness: samples, and what counts as a difference."""
+"""Of the comparison itself, without either harness: samples, what is kept, and what counts as a difference."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,9 @@ from gateway.shadow.suites.load import load
 from gateway.shadow.suites.task import Task
 from tests.gateway.shadow.agreement import report
 from tests.gateway.shadow.agreement.compare import Comparison, Judge, compare, read_known
-from tests.gateway.shadow.agreement.harnesses import Said, key
+from tests.gateway.shadow.agreement.harnesses import DECIDING, GATEWAY, Harness
 from tests.gateway.shadow.agreement.samples import KINDS, Judged, domain, judged, stratified
+from tests.gateway.shadow.agreement.verdicts import Kept, Said, digest_of_code, official_key, our_key
 
 TASKS = list(load("five").tasks.values())
 
@@ -26,7 +29,76 @@ def test_the_same_task_gives_the_same_samples_whatever_is_beside_it() -> None:
     beside = {sample.id: sample for sample in judged(TASKS)}
     assert len(beside) == len(TASKS) * len(KINDS)
     assert all(beside[name] == sample for name, sample in alone.items())
-    assert len({key(sample) for sample in beside.values()}) == len(beside)
+    for key in (official_key, our_key):
+        assert len({key(sample) for sample in beside.values()}) == len(beside)
+
+
+def test_our_verdict_is_another_one_where_anything_of_the_task_is() -> None:
+    (sample,) = judged(TASKS[:1], ["canonical"])
+    for changed in ({"canonical_solution": "    pass\n"}, {"libs": ("numpy",)}, {"test": ""}, {"code_prompt": ""}):
+        assert our_key(replace(sample, task=replace(sample.task, **changed))) != our_key(sample)
+    assert our_key(replace(sample, solution="")) != our_key(sample)
+
+
+class Counting(Harness):
+    """Gives as seconds how many samples it has judged; is interrupted at the one after ``most``."""
+
+    name = "counting"
+
+    def __init__(self, file: Path, most: int) -> None:
+        super().__init__(Kept(file, our_key), workers=1)
+        self.asked = list[str]()
+        self._most = most
+
+    def _run(self, samples: Sequence[Judged], workers: int) -> Iterator[tuple[Judged, Said]]:
+        for sample in samples:
+            if len(self.asked) == self._most:
+                raise KeyboardInterrupt
+            self.asked.append(sample.id)
+            yield sample, Said("pass", float(len(self.asked)), "why", "level")
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    file, samples = tmp_path / "kept.jsonl", judged(TASKS[:2])
+    with pytest.raises(KeyboardInterrupt):
+        Counting(file, most=4).judge(samples)
+    with file.open("a") as out:
+        out.write('{"key": "torn')
+    further = Counting(file, most=2)
+    said = further.judge(samples)
+    assert further.asked == [sample.id for sample in samples[4:]]
+    assert [each.seconds for each in said.values()] == [1, 2, 3, 4, 1, 2]
+    assert list(said) == [sample.id for sample in samples]
+    assert Counting(file, most=0).judge(samples) == said
+
+
+def test_anew_neither_uses_nor_changes_what_is_kept(tmp_path: Path) -> None:
+    file, samples = tmp_path / "kept.jsonl", judged(TASKS[:2])
+    Counting(file, most=6).judge(samples)
+    kept, again = file.read_text(), Counting(file, most=6)
+    again.judge(samples, anew=True)
+    assert again.asked == [sample.id for sample in samples]
+    assert file.read_text() == kept
+
+
+def test_any_change_of_code_that_decides_verdicts_is_seen(tmp_path: Path) -> None:
+    names = ("score/a.py", "score/deep/b.py", "extract.py")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("pass\n")
+    parts, seen = ("score", "extract.py"), set[str]()
+    for name in names:
+        seen.add(digest_of_code(tmp_path, parts))
+        (tmp_path / name).write_text("pass  # changed\n")
+    (tmp_path / "score/a.py").rename(tmp_path / "score/c.py")
+    before = digest_of_code(tmp_path, parts)
+    assert len(seen | {before}) == len(names) + 1
+    (tmp_path / "other.py").write_text("pass\n")
+    (tmp_path / "score/README.md").write_text("text\n")
+    assert digest_of_code(tmp_path, parts) == before
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        digest_of_code(tmp_path, (*parts, "gone"))
+    assert digest_of_code(GATEWAY, DECIDING)
 
 
 def test_wrong_solutions_parse_and_are_not_the_right_ones() -> None:
