@@ -111,8 +111,12 @@ check: lint types contracts   ## lint, types, import contracts
 bench: setup      ## what the gateway itself costs, with what a clone has
 	@$(BIN)/python loadtests/overhead.py
 
-lock:             ## pin again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
+# Paths in a scoring set's comments are relative to its folder.
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock:             ## pin again, the gateway's packages and the scoring sets' (needs uv)
+	$(PIN) --extra dev pyproject.toml -o requirements.lock
+	cd gateway/shadow/environment && $(PIN) build.in -o build.txt && $(PIN) --no-deps nltk-data.in -o nltk-data.txt \
+	  && $(PIN) full.in -o full.txt && $(PIN) light.in -c full.txt -o light.txt
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
