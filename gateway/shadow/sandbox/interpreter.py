@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,7 @@ class Interpreter:
 
 
 def examine(python: Path) -> Interpreter:
-    """Raises SandboxError if ``python`` doesn't run."""
+    """Raises SandboxError if ``python`` doesn't run, or if what it needs can't be shown without a home directory."""
     executable = Path(os.path.abspath(python))
     try:
         done = subprocess.run(
@@ -43,10 +45,27 @@ def examine(python: Path) -> Interpreter:
     named = [str(executable), *answers]
     links: dict[str, str] = {}
     real = [_follow(path, links) for path in named]
-    folders = {path for path in (real[0], *real[1:]) if not path.startswith("/usr/") and path != "/usr"}
+    folders = {path for path in real if not path.startswith("/usr/") and path != "/usr"}
+    _refuse_homes(python, folders)
     outermost = tuple(sorted(p for p in folders if not any(p.startswith(other + "/") for other in folders)))
     outside = tuple((path, target) for path, target in links.items() if not _within(path, (*outermost, "/usr")))
     return Interpreter(executable, Path(answers[0]), outermost, outside)
+
+
+def _refuse_homes(python: Path, folders: Iterable[str]) -> None:
+    """All that lies in ``folders`` can be read by what is run, and whoever wrote that may be told of it."""
+    homes = {os.path.realpath(home) for home in (os.path.expanduser("~"), *(user.pw_dir for user in pwd.getpwall()))}
+    for folder in sorted(folders):
+        if folder == "/":
+            shown = "the whole file system"
+        elif inside := sorted(home for home in homes if _within(home, (folder,))):
+            shown = f"{folder}, with the home directory {inside[0]}" if inside[0] != folder else f"the home {folder}"
+        else:
+            continue
+        raise SandboxError(
+            f"{python} can't be used: it is spread over {shown}, so the code that is run could read all that is there."
+            " Use a Python in a folder of its own, such as /usr/bin/python3 or what `python3 -m venv FOLDER` makes"
+        )
 
 
 def _within(path: str, folders: tuple[str, ...]) -> bool:
