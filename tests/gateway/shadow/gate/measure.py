@@ -1,0 +1,80 @@
+"""How often the gate is wrong when it is looked at after every draw, and how many draws it needs.
+
+`python -m tests.gateway.shadow.gate.measure` plants, for every stream, two buckets of 40 tasks with Beta rates (mean
+.6) and an exact deficit.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from random import Random
+from statistics import quantiles
+
+from gateway.shadow.gate.decide import Gate
+from gateway.shadow.gate.decision import Answer
+from gateway.shadow.gate.draws import Pair
+from tests.gateway.shadow.gate.worlds import TWO_BUCKETS, stream
+
+SEED = 20230209
+RUNS = 400
+STEPS = 40
+"""The coarse grid holds -delta, so that the answers are those of a fine one."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of streams, that had each answer after some draw; and after how many pairs it came (`length` + 1: never)."""
+
+    holds: float
+    violated: float
+    holds_after: list[int]
+    violated_after: list[int]
+
+
+def answers(
+    deficits: tuple[float, float], icc: float, runs: int, length: int, seed: int, until: Answer | None = None
+) -> Shares:
+    """Looks after every draw; a stream ends after `length` pairs, or with the answer `until`."""
+    random = Random(seed)
+    after: dict[Answer, list[int]] = {Answer.HOLDS: [], Answer.VIOLATED: []}
+    for _ in range(runs):
+        first_seen: dict[Answer, int] = {}
+        gate = Gate(TWO_BUCKETS, STEPS)
+        pairs = 0
+        for event in stream(random, deficits, icc, length):
+            gate.add(event)
+            pairs += isinstance(event, Pair)
+            first_seen.setdefault(gate.answer, pairs)
+            if until in first_seen:
+                break
+        for answer, seen in after.items():
+            seen.append(first_seen.get(answer, length + 1))
+    holds, violated = after[Answer.HOLDS], after[Answer.VIOLATED]
+    found = [sum(pairs <= length for pairs in seen) / runs for seen in (holds, violated)]
+    return Shares(*found, holds, violated)
+
+
+SETTINGS: tuple[tuple[tuple[float, float], float, int, Answer | None], ...] = (
+    ((0.0, 0.0), 0.3, 6000, None),
+    ((0.05, 0.05), 0.3, 4000, None),
+    ((0.05, -0.2), 0.0, 4000, None),
+    ((0.05, -0.2), 0.6, 4000, None),
+    ((0.1, 0.0), 0.3, 16_000, Answer.VIOLATED),
+    ((0.1, 0.0), 0.6, 16_000, Answer.VIOLATED),
+    ((0.2, 0.0), 0.3, 16_000, Answer.VIOLATED),
+)
+
+
+def main() -> None:
+    print(f"{RUNS} streams a setting, delta {TWO_BUCKETS.delta}, alpha {TWO_BUCKETS.alpha}, seed {SEED}")
+    print("deficits, ICC, pairs: ever holds, ever violated; pairs of both buckets until then (median, 90 %)")
+    for deficits, icc, length, until in [SETTINGS[int(place)] for place in sys.argv[1:]] or SETTINGS:
+        shares = answers(deficits, icc, RUNS, length, SEED, until)
+        deciles = [quantiles(after, n=10) for after in (shares.holds_after, shares.violated_after)]
+        needed = ", ".join(f"{tenths[4]:.0f} {tenths[8]:.0f}" for tenths in deciles)
+        print(f"{deficits} {icc} {length}: {shares.holds:.4f} {shares.violated:.4f}; {needed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
