@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Any, Self
 
 from gateway.shadow.sandbox.job import Job, Outcome
 
@@ -50,13 +50,14 @@ class ScriptedSlot:
     def kinds(self) -> list[str]:
         return [str(job.kind) for job in self.jobs]
 
-    @contextmanager
-    def open(self) -> Iterator[ScriptedSlot]:
+    def __enter__(self) -> Self:
         self.opened += 1
-        try:
-            yield self
-        finally:
-            self.closed += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closed += 1
 
 
 def in_turn(*outcomes: Outcome | Script) -> Script:

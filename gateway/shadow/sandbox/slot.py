@@ -41,6 +41,7 @@ class Slot:
         self._preload = tuple(preload)
         self._uid = uid
         self._server: ForkServer | None = None
+        self._interrupted = False
         self._user: User | None = None
         self._cgroup: MemoryCgroup | None = None
 
@@ -48,7 +49,7 @@ class Slot:
         self._user = own_user(self._uid)
         self._cgroup = memory_cgroup()
         try:
-            self._server = self._start()
+            self._start()
         except BaseException:
             self.close()
             raise
@@ -72,7 +73,11 @@ class Slot:
             self._cgroup = None
 
     def interrupt(self) -> None:
-        """From any thread: the server hangs up, so that a run under way is lost and returns."""
+        """From any thread, once for all: the server hangs up, so that a run under way is lost and returns.
+
+        If it is starting, it is ended, and entering the slot raises SandboxError. None is started any more.
+        """
+        self._interrupted = True
         server = self._server
         if server is not None:
             server.hang_up()
@@ -130,7 +135,7 @@ class Slot:
     def _running(self) -> ForkServer:
         if self._server is None:
             try:
-                self._server = self._start()
+                return self._start()
             except SandboxError as error:
                 raise Lost from error
         return self._server
@@ -148,14 +153,17 @@ class Slot:
             folder = _folder(uid) if self.level is Level.LANDLOCK else None
             cgroup = () if self._cgroup is None else (self._cgroup.processes,)
             server = ForkServer(Start(self.level, self._interpreter, preload, uid, folder, cgroup), self._user)
+            self._server = server  # where `interrupt` finds it; had it come before, we find its mark
             try:
+                if self._interrupted:
+                    raise SandboxError("the slot was interrupted before it had started")
                 threaded = server.wait_until_ready()["threaded"]
             except BaseException:
-                server.end()
+                self._end_server()
                 raise
             if not threaded:
                 return server
-            server.end()
+            self._end_server()
             preload = tuple(name for name in preload if name not in threaded)
 
 

@@ -8,8 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.score.check import Checker, Runs
@@ -21,9 +21,15 @@ _AHEAD = 32
 _AHEAD_BYTES = 64 << 20
 
 
-class OpenSlot(Runs, Protocol):
+class StartableSlot(Runs, Protocol):
+    """Entered before its first run."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
     def interrupt(self) -> None:
-        """From any thread: a run under way is lost, and returns."""
+        """From any thread: a run under way is lost, and returns; entering it fails."""
 
 
 class Stopped(Exception):
@@ -31,19 +37,17 @@ class Stopped(Exception):
 
 
 class Scorer:
-    """`open_slot` starts a slot, which takes seconds: all are started at once, each by the thread that will use it.
+    """Entering a slot starts it, which takes seconds: all are started at once, each by the thread that will use it.
 
     (A slot's processes may be tied to the thread that started them, so that thread lives as long as the slot.)
     """
 
-    def __init__(
-        self, checker: Checker, open_slot: Callable[[], AbstractContextManager[OpenSlot]], *, workers: int
-    ) -> None:
-        self._checker, self._open_slot = checker, open_slot
+    def __init__(self, checker: Checker, new_slot: Callable[[], StartableSlot], *, workers: int) -> None:
+        self._checker, self._new_slot = checker, new_slot
         self._turns = Turns()
         self._queue: queue.SimpleQueue[tuple[Sample, Future[Verdict]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._slots = list[OpenSlot]()
+        self._slots = list[StartableSlot]()
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"slot {n}") for n in range(workers)]
 
@@ -94,9 +98,7 @@ class Scorer:
         """Whatever goes wrong reaches the samples of this thread, and so the one who waits for them."""
         failure: BaseException | None = None
         try:
-            with self._open_slot() as slot:
-                with self._lock:
-                    self._slots.append(slot)
+            with self._known_slot() as slot:
                 runs = _Running(slot, self._turns, lambda: self._stopping)
                 while item := self._queue.get():
                     sample, future = item
@@ -108,6 +110,15 @@ class Scorer:
             failure = error
         while failure and (item := self._queue.get()):
             item[1].set_exception(failure)
+
+    def _known_slot(self) -> StartableSlot:
+        """Not started yet, and already where `_stop` finds it."""
+        slot = self._new_slot()
+        with self._lock:
+            if self._stopping:
+                raise Stopped
+            self._slots.append(slot)
+        return slot
 
 
 class _Running:

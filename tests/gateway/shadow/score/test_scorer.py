@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from typing import Self
 
 import pytest
 
@@ -31,7 +32,7 @@ def number_of(job: Job) -> int:
 
 def scorer(*slots: ScriptedSlot) -> Scorer:
     left = list(slots)
-    return Scorer(Checker(Level.BUBBLEWRAP, Limits()), lambda: left.pop().open(), workers=len(slots))
+    return Scorer(Checker(Level.BUBBLEWRAP, Limits()), left.pop, workers=len(slots))
 
 
 class Gate:
@@ -182,13 +183,12 @@ def test_alone_is_alone() -> None:
 
 
 def test_a_slot_that_can_not_start_is_raised() -> None:
-    @contextmanager
-    def broken() -> Iterator[ScriptedSlot]:
-        raise OSError("no user namespaces")
-        yield ScriptedSlot(passes)
+    class Broken(ScriptedSlot):
+        def __enter__(self) -> Self:
+            raise OSError("no user namespaces")
 
     with pytest.raises(OSError, match="no user namespaces"):
-        list(Scorer(Checker(Level.BUBBLEWRAP, Limits()), broken, workers=2).score(samples(5)))
+        list(scorer(Broken(passes), Broken(passes)).score(samples(5)))
 
 
 def test_what_a_run_raises_is_raised_and_nothing_is_left() -> None:
