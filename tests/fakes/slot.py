@@ -23,8 +23,8 @@ def fails(job: Job, reason: str = "AssertionError: 1 != 2", **extra: Any) -> Out
     return Outcome("exited", (*([extra] if extra else []), *lines, {"end": True}), garbled=False, cpu=0.5, wall=0.5)
 
 
-def ends(end: str) -> Outcome:
-    return Outcome(end, (), garbled=False, cpu=1.0, wall=1.0)
+def ends(end: str, *, waited: float = 0.0) -> Outcome:
+    return Outcome(end, (), garbled=False, cpu=1.0, wall=1.0, waited=waited)
 
 
 class ScriptedSlot:

@@ -44,7 +44,8 @@ class Outcome:
     """``end``: "exited", the limit that was reached ("cpu", "wall", "memory", "files"), or "lost" (our own fault).
 
     ``lines`` are the JSON objects that the job reported, in order; ``garbled`` if there was anything else among them,
-    or more than a megabyte, and then what came first is kept. ``cpu`` and ``wall`` in seconds, by the server.
+    or more than a megabyte, and then what came first is kept. ``cpu`` and ``wall`` in seconds, by the server;
+    ``waited``: of a job that reached its wall clock, how long a thread of it was ready to run and others had the CPUs.
     """
 
     end: str
@@ -52,3 +53,4 @@ class Outcome:
     garbled: bool
     cpu: float
     wall: float
+    waited: float = 0.0

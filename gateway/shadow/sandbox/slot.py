@@ -105,7 +105,7 @@ class Slot:
         reader.read()
         reader.close()
         lines, garbled = reader.lines()
-        return Outcome(answer["end"], lines, garbled, answer["cpu"], answer["wall"])
+        return Outcome(answer["end"], lines, garbled, answer["cpu"], answer["wall"], answer.get("waited", 0.0))
 
     def missing(self, modules: Collection[str]) -> frozenset[str]:
         """Which of ``modules`` (top-level names) the scoring environment lacks."""

@@ -19,6 +19,7 @@ from gateway.shadow.score.verdict import Verdict
 
 _AHEAD = 32
 _AHEAD_BYTES = 64 << 20
+_KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again alone
 
 
 class StartableSlot(Runs, Protocol):
@@ -134,7 +135,7 @@ class _Running:
         if outcome.end == "lost":
             with self._turns.beside_others() as turn:
                 outcome = self._once(job)
-        if outcome.end == "wall" and turn.crowded:
+        if outcome.end == "wall" and turn.crowded and outcome.waited > _KEPT_WAITING * job.limits.wall:
             with self._turns.alone():
                 outcome = self._once(job)
         return outcome

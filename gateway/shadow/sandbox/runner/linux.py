@@ -25,6 +25,8 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER =
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _NR_CAPSET = {"x86_64": 126, "aarch64": 91}
+_MADV_COLLAPSE, _HUGE = 25, 2 << 20
+_UNNAMED = 5  # fields of a line of /proc/self/maps that ends without a file
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -91,3 +93,15 @@ def drop_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     check(libc.syscall(_NR_CAPSET[os.uname().machine], header, none), "capset")
+
+
+def collapse_pages() -> None:
+    """Put this process's own memory into pages of 2 MB where the kernel can (6.1): a fork then copies fewer entries."""
+    with open("/proc/self/maps") as file:
+        areas = [line.split() for line in file]
+    for area in areas:
+        if area[1] == "rw-p" and (len(area) == _UNNAMED or area[5] == "[heap]"):
+            start, end = (int(address, 16) for address in area[0].split("-"))
+            start, end = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE
+            if start < end:
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from .check.known import Standing
+
 PLAIN, IN_PROCESS, SEPARATE = "plain", "in-process", "separate"
 _DESCRIPTORS = 3
 
@@ -23,13 +25,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Request:
-    """``candidate`` and ``task`` can be read, ``report`` can be written."""
+    """``candidate`` and ``task`` can be read, ``report`` can be written. ``standing``: what the server knows."""
 
     kind: str
     limits: Limits
     candidate: int
     task: int
     report: int
+    standing: Standing | None = None
 
     def close(self) -> None:
         for descriptor in (self.candidate, self.task, self.report):
@@ -40,4 +43,5 @@ def request(header: dict[str, Any], descriptors: list[int]) -> Request:
     """Raises ValueError for what the host should not have sent."""
     if len(descriptors) != _DESCRIPTORS or header.get("kind") not in (PLAIN, IN_PROCESS, SEPARATE):
         raise ValueError("not a job")
-    return Request(header["kind"], Limits(**header["limits"]), *descriptors)
+    candidate, task, report = descriptors
+    return Request(header["kind"], Limits(**header["limits"]), candidate, task, report)

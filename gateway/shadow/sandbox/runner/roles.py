@@ -45,7 +45,7 @@ def be_both(request: Request) -> NoReturn:
     _fresh_randomness()
     if request.kind == IN_PROCESS:
         task = json.loads(_text(request.task))
-        _last(lambda: run_in_process(source, task, report))
+        _last(lambda: run_in_process(source, task, report, request.standing))
     os.close(request.task)
     _last(lambda: exec(compile(source, "<candidate>", "exec"), {"__builtins__": builtins, "report": report}))
 

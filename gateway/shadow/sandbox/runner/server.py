@@ -14,10 +14,13 @@ import socket
 import sys
 import time
 import traceback
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
 from . import linux, watch
-from .request import Request, request
+from .check.known import Standing
+from .check.separate import rehearse
+from .request import IN_PROCESS, Request, request
 
 _MESSAGE = 1 << 17
 _REASON = 2000  # characters
@@ -52,9 +55,13 @@ def main(settings: dict[str, Any]) -> NoReturn:
         os.dup2(null, descriptor)
     os.close(null)
     sys.argv = [""]
-    gc.collect()
-    gc.freeze()
+    _settle()
     _answer(host, {"ready": True, "skipped": skipped, "threaded": threaded})
+    _serve(walls, host)
+
+
+def _serve(walls: Walls, host: socket.socket) -> NoReturn:
+    standing: Standing | None = None
     while True:
         message, descriptors, _, _ = socket.recv_fds(host, _MESSAGE, _DESCRIPTORS)
         if not message:
@@ -62,13 +69,25 @@ def main(settings: dict[str, Any]) -> NoReturn:
         header = json.loads(message)
         if "find" in header:
             _answer(host, {"missing": [name for name in header["find"] if not _exists(name)]})
-        else:
-            try:
-                answer = _run(walls, request(header, descriptors), host)
-            except Exception:  # the host is told why, and starts another server
-                _answer(host, {"end": "lost", "cpu": 0.0, "wall": 0.0, "reason": traceback.format_exc()[-_REASON:]})
-                os._exit(1)
-            _answer(host, answer)
+            continue
+        try:
+            job = request(header, descriptors)
+            if job.kind == IN_PROCESS and standing is None:  # takes most of a second, once
+                standing = Standing()
+                _settle()
+            answer = _run(walls, replace(job, standing=standing), host)
+        except Exception:  # the host is told why, and starts another server
+            _answer(host, {"end": "lost", "cpu": 0.0, "wall": 0.0, "reason": traceback.format_exc()[-_REASON:]})
+            os._exit(1)
+        _answer(host, answer)
+
+
+def _settle() -> None:
+    """Make forks cheap: what there is by now is left alone by their garbage collectors, and lies in large pages."""
+    rehearse()
+    gc.collect()
+    gc.freeze()
+    linux.collapse_pages()
 
 
 def _walls(settings: dict[str, Any]) -> Walls:
@@ -135,7 +154,9 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
         os.close(ready)
         job.close()
     end = _supervise(walls, job, first, meter, hidden, host)
-    meter.add(_tree(walls))
+    left = _tree(walls)
+    meter.add(left)
+    waited = watch.waited(left) if end == "wall" else 0.0
     walls.end()
     os.set_blocking(is_ready, False)
     with open(is_ready, "rb") as file:
@@ -143,7 +164,7 @@ def _run(walls: Walls, job: Request, host: socket.socket) -> dict[str, Any]:
     cpu = max(meter.add([]), _cpu_of_reaped() - reaped)
     if end == "exited" and cpu >= job.limits.cpu:
         end = "cpu"
-    answer = {"end": end, "cpu": cpu, "wall": time.monotonic() - began}
+    answer = {"end": end, "cpu": cpu, "wall": time.monotonic() - began, "waited": waited}
     if said != b"1":
         answer |= {"end": "lost", "reason": said.decode(errors="replace")}
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 
@@ -62,6 +63,26 @@ def threads_of(user: int) -> int:
         except OSError:
             continue
     return count
+
+
+def waited(tree: list[Process]) -> float:
+    """Seconds that a thread of ``tree`` was ready to run and got no CPU; those that ended are left out.
+
+    The most of any thread: what one had to wait is what the job had to wait. Without schedstat in the kernel it can't
+    be known, and is infinite.
+    """
+    return max((_delay(process.pid) for process in tree), default=0.0)
+
+
+def _delay(pid: int) -> float:
+    most = 0.0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                most = max(most, int(file.read().split()[1]) / 1e9)
+    except (FileNotFoundError, ProcessLookupError):
+        return most if os.path.exists("/proc/self/schedstat") else math.inf
+    return most
 
 
 def memory(tree: list[Process], enough: int) -> int:

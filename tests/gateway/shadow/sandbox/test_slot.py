@@ -289,3 +289,13 @@ def server_of(slot: Slot) -> int:
     for _ in range(3 if slot.level is Level.BUBBLEWRAP else 0):
         pid = next(process.pid for process in processes() if process.parent == pid)
     return pid
+
+
+def test_what_a_job_waited_for_a_cpu_is_told_from_what_it_slept(slot: Slot) -> None:
+    slept = slot.run(plain("import time; time.sleep(1000)", wall=0.5))
+    assert (slept.end, slept.waited < 0.1) == ("wall", True)
+    # Its own processes are in each other's way: ten a core.
+    busy = "import os\nfor _ in range(10 * os.cpu_count()):\n    if not os.fork(): break\nwhile True: pass"
+    kept = slot.run(plain(busy, wall=1.0))
+    assert kept.end == "wall"
+    assert kept.waited > 0.4

@@ -140,16 +140,23 @@ def together(first: Script, second: Script) -> Script:
 
 
 def test_a_timeout_among_others_is_tried_again_alone() -> None:
-    run = together(in_turn(ends("wall"), passes), passes)
+    run = together(in_turn(ends("wall", waited=60), passes), passes)
     slots = ScriptedSlot(run), ScriptedSlot(run)
     assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["pass", "pass"]
 
 
 def test_the_run_alone_counts_whatever_it_says() -> None:
-    run = together(in_turn(ends("wall"), ends("wall")), passes)
+    run = together(in_turn(ends("wall", waited=60), ends("wall", waited=60)), passes)
     slots = ScriptedSlot(run), ScriptedSlot(run)
     assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
     assert runs_of_samples(*slots) == 3
+
+
+def test_a_timeout_that_nobody_else_caused_stands() -> None:
+    run = together(in_turn(ends("wall", waited=1)), passes)
+    slots = ScriptedSlot(run), ScriptedSlot(run)
+    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
+    assert runs_of_samples(*slots) == 2
 
 
 def test_cpu_time_needs_no_second_run() -> None:

@@ -21,6 +21,7 @@ from .codec_errors import loaded_class
 from .controls import CLASS
 from .guard import Guard, attribute
 from .harness import MODULE, load, new_module, run_import, swallow_output
+from .known import Standing
 from .liars import Lie, Looking, looking
 from .outcomes import Failures, Outcome, reason, run_test, set_up_class, tear_down_class
 from .source import Imports, Words, words
@@ -28,12 +29,12 @@ from .source import Imports, Words, words
 _GRACE = 1.0  # seconds that threads of the candidate's have to end after it was loaded
 
 
-def examine(source: str, imported: Imports, link: socket.socket) -> None:
+def examine(source: str, imported: Imports, link: socket.socket, standing: Standing | None) -> None:
     """Load the candidate, ask the judge for the tests, run them, and tell the judge of each."""
     say, ask = _speech(link)
     swallow_output()
     names = _imported_names(imported)
-    guard, look = _taken(imported.modules)
+    guard, look = _taken(imported.modules, standing)
     threads = len(sys._current_frames())
     module = sys.modules[MODULE] = new_module()
     error = _load(source, module)
@@ -56,8 +57,8 @@ def examine(source: str, imported: Imports, link: socket.socket) -> None:
     _run(paper, module.__dict__, names, guard, look, tell)
 
 
-def _taken(modules: Collection[str]) -> tuple[Guard, Looking]:
-    guard = Guard(modules)
+def _taken(modules: Collection[str], standing: Standing | None) -> tuple[Guard, Looking]:
+    guard = Guard(modules, standing)
     return guard, Looking(guard.types)
 
 
@@ -187,10 +188,11 @@ class _After:
         for one in type.mro(case):
             if one.__module__ == MODULE:
                 guard.hold(one)
+        guard.look_at(used.used - used.changed)
         self._bound = {name: namespace[name] for name in used.bound - used.changed if name in namespace}
 
     def __call__(self, test: unittest.TestCase) -> None:
-        if changed := [name for name in self._guard.restore() if self._counts(name)]:
+        if changed := [name for name in self._guard.restore_near() if self._counts(name)]:
             raise Lie(f"changed while the tests ran: {', '.join(changed)[:300]}")
         for name, value in self._bound.items():
             if self._namespace.get(name) is not value:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
@@ -30,18 +30,16 @@ def _prctl(option: int, value: int) -> None:
 
 def only_installed_modules() -> None:
     """Import nothing from folders that a candidate may write to: the current one, home, the one for temporary files."""
-    theirs = {Path.cwd(), Path(tempfile.gettempdir()).resolve(), Path.home()}
-    installed = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    theirs = [os.path.realpath(folder) for folder in (os.getcwd(), tempfile.gettempdir(), os.path.expanduser("~"))]
+    installed = [os.path.realpath(folder) for folder in (sys.prefix, sys.base_prefix)]
     sys.path[:] = [
-        entry
-        for entry in sys.path
-        if entry and (_is_below(Path(entry), installed) or not _is_below(Path(entry), theirs))
+        entry for entry in sys.path if entry and (_is_below(entry, installed) or not _is_below(entry, theirs))
     ]
 
 
-def _is_below(path: Path, folders: set[Path]) -> bool:
-    resolved = path.resolve()
-    return any(folder == resolved or folder in resolved.parents for folder in folders if folder != Path("/"))
+def _is_below(path: str, folders: list[str]) -> bool:
+    resolved = os.path.realpath(path)
+    return any(resolved == folder or resolved.startswith(f"{folder}/") for folder in folders if folder != "/")
 
 
 def refuse_code_from_files() -> None:

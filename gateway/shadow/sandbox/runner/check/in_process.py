@@ -22,16 +22,22 @@ from typing import Any
 from . import hardening
 from .examinee import examine
 from .judge import judge
+from .known import Standing
 from .source import imports
 
 
-def run_in_process(source: str, task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> None:
-    """Report a line on each test. `task` is emptied in the examined process, so that no test is in its memory."""
+def run_in_process(
+    source: str, task: dict[str, Any], report: Callable[[dict[str, Any]], None], standing: Standing | None = None
+) -> None:
+    """Report a line on each test. `task` is emptied in the examined process, so that no test is in its memory.
+
+    `standing`: what was known before this process was forked.
+    """
     imported = imports(task.get("prelude", "") + "\n" + task["tests"])
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        _be_examined(source, task, imported, theirs)
+        _be_examined(source, task, imported, theirs, standing)
     theirs.close()
     hardening.hide_memory()
     try:
@@ -41,7 +47,9 @@ def run_in_process(source: str, task: dict[str, Any], report: Callable[[dict[str
         os.waitpid(child, 0)
 
 
-def _be_examined(source: str, task: dict[str, Any], imported: Any, link: socket.socket) -> None:
+def _be_examined(
+    source: str, task: dict[str, Any], imported: Any, link: socket.socket, standing: Standing | None
+) -> None:
     try:
         hardening.die_with_parent()
         task.clear()
@@ -49,6 +57,6 @@ def _be_examined(source: str, task: dict[str, Any], imported: Any, link: socket.
         low = 3
         os.closerange(low, link.fileno())
         os.closerange(link.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        examine(source, imported, link)
+        examine(source, imported, link, standing)
     finally:
         os._exit(0)

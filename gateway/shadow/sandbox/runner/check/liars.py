@@ -27,7 +27,7 @@ class Looking:
     """`look` gives back its value, or raises Lie."""
 
     def __init__(self, known: Collection[type]) -> None:
-        self._known = set(known)
+        self._known = known
         self._random = random.SystemRandom()
 
     def look(self, value: Any) -> Any:

@@ -18,7 +18,7 @@ from .codec import Codec
 from .codec_errors import ERRORS
 from .codec_named import FAMILIES
 from .codec_plain import KINDS, VALUES
-from .codec_types import Unplain
+from .codec_types import Side, Unplain
 from .harness import MODULE, load, new_module, run_import, swallow_output, swallow_output_of_programs
 from .link import Link, LinkBroken
 from .outcomes import Outcome, reason, run
@@ -28,6 +28,15 @@ from .standin import perform
 from .state import Effects, change_figures, do_again, share_figures
 
 _MODULE_NAME = re.compile(r"[A-Za-z_][\w.]{0,99}")
+
+
+def rehearse() -> None:
+    """Take the first steps of a check in a process that will be forked for many: what they set up is then inherited."""
+    imports("import sys\n\nsys.path.index(0)")
+    sides: tuple[Side, Side] = TestsSide({"__name__": MODULE}), CandidateSide()
+    for number, side in enumerate(sides):
+        codec = Codec(side, number, VALUES, [*KINDS, *ERRORS], FAMILIES)
+        codec.loads(codec.dumps([1, 1.5, "text", None, (True,), {"key": b""}]))
 
 
 def serve_candidate(source: str, link: socket.socket) -> None:
