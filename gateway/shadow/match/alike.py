@@ -26,10 +26,10 @@ def pairs_alike(documents: Sequence[Vector], threshold: float) -> Iterator[tuple
 
 
 def groups_of(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """The tasks that pairs connect, in order of first mention; of each group the ids in order."""
-    group = dict[str, set[str]]()
+    """The tasks that pairs connect; groups and their members in order of first mention."""
+    group = dict[str, dict[str, None]]()
     for one, other in pairs:
-        joined = group.get(one, {one}) | group.get(other, {other})
+        joined = group.get(one, {one: None}) | group.get(other, {other: None})
         group.update(dict.fromkeys(joined, joined))
     distinct = {id(members): members for members in group.values()}
-    return tuple(tuple(sorted(members)) for members in distinct.values())
+    return tuple(map(tuple, distinct.values()))
