@@ -1,0 +1,80 @@
+"""Are planted worlds recognised?
+
+`python -m tests.gateway.shadow.threshold.measure` makes, for each seed, tasks with Beta rates (mean .6) that both
+families run four times, and 72 hours of traffic (2,880 prompts).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from gateway.shadow.threshold.recommendation import Limit, Recommendation, Status
+from tests.gateway.shadow.threshold.worlds import (
+    CROSSING,
+    CROSSOVER,
+    DOMINANCE,
+    FLAT,
+    INFEASIBLE,
+    World,
+    recommended,
+    true_loss,
+)
+
+SEED = 20230209
+DELTA = 0.05
+
+
+def crossover_found(answer: Recommendation) -> bool:
+    """Within an octave."""
+    return answer.status is Status.RECOMMENDED and CROSSING / 2 <= answer.quality_alone <= CROSSING * 2
+
+
+def crossover_covered(answer: Recommendation) -> bool:
+    return answer.crossover[0] <= CROSSING <= answer.crossover[1]
+
+
+def chosen_by_cost(answer: Recommendation) -> bool:
+    """Quality alone says 0; cost takes the threshold up to what quality allows."""
+    return answer.quality_alone == 0 and bool(answer.threshold) and answer.binding in ((), (Limit.QUALITY,))
+
+
+def conflict_named(answer: Recommendation) -> bool:
+    return answer.status is Status.INFEASIBLE and answer.conflict == (Limit.QUALITY, Limit.LONG_UTILISATION)
+
+
+def allowed(world: World) -> Callable[[Recommendation], bool]:
+    """What is recommended loses at most delta in truth."""
+    return lambda answer: not answer.threshold or true_loss(world, answer.threshold) < DELTA
+
+
+MEASURES: dict[str, tuple[World, dict[str, Callable[[Recommendation], bool]], int, int, float]] = {
+    "crossover": (CROSSOVER, {"found": crossover_found, "interval": crossover_covered}, 100, 1_140, 0.3),
+    "dominance": (DOMINANCE, {"chosen by cost": chosen_by_cost, "allowed": allowed(DOMINANCE)}, 100, 1_140, 0.3),
+    "infeasible": (INFEASIBLE, {"conflict named": conflict_named}, 100, 300, 0.3),
+    "flat": (FLAT, {"nothing that is not allowed": allowed(FLAT)}, 400, 300, 0.3),
+    "flat and uneven": (FLAT, {"nothing that is not allowed": allowed(FLAT)}, 400, 300, 0.6),
+    "few tasks": (FLAT, {"nothing that is not allowed": allowed(FLAT)}, 400, 60, 0.3),
+}
+
+
+def shares(name: str, runs: int | None = None, seed: int = SEED) -> tuple[dict[str, float], list[int]]:
+    """How often each was so, and the thresholds (-1: none)."""
+    world, questions, usual, tasks, icc = MEASURES[name]
+    runs = runs or usual
+    answers = [recommended(world, seed + run, tasks, icc=icc) for run in range(runs)]
+    found = {asked: sum(map(is_so, answers)) / runs for asked, is_so in questions.items()}
+    return found, [-1 if answer.threshold is None else answer.threshold for answer in answers]
+
+
+def main() -> None:
+    for name in sys.argv[1:] or MEASURES:
+        found, thresholds = shares(name)
+        listed = ", ".join(f"{asked} {share:.3f}" for asked, share in found.items())
+        ordered = sorted(thresholds)
+        tenths = [ordered[len(ordered) * tenth // 10] for tenth in (1, 5, 9)]
+        print(f"{name}: {len(ordered)} seeds: {listed}; T at 10, 50, 90 %: {tenths}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
