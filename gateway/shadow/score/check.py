@@ -1,9 +1,9 @@
 """The rules: which runs a sample gets, and which of them decides.
 
-Tests run in a process of their own where the task allows it ("separate"): a pass there can't be forged. What doesn't
-pass there gets a second chance beside its tests ("in-process") only where the first can't have been fair: a value could
-not cross between the processes, or the canonical solution doesn't pass there either. Otherwise the failure stands,
-for all that a candidate can do beside its tests is to forge a pass.
+Tests run in a process of their own ("separate"), where a pass can't be forged, if the task's canonical solution passes
+there; beside the candidate ("in-process") if it doesn't, as where a value can't cross between the processes. So a task
+has one way for all its samples; only one that answers with values of another kind gets a second chance in-process.
+Otherwise a failure stands, for all that a candidate can do beside its tests is to forge a pass.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Checker:
         self._level, self._limits = level, limits
         self._patient = replace(limits, cpu=_PATIENCE * limits.cpu, wall=_PATIENCE * limits.wall)
         self._plans: Once[str, Plan] = Once()
-        self._canonical: Once[tuple[str, Kind], Says] = Once()
+        self._canonical: Once[tuple[str, Kind], Reading] = Once()
         self._missing: Once[str, bool] = Once()
 
     def check(self, sample: Sample, slot: Runs) -> Verdict:
@@ -60,7 +60,7 @@ class Checker:
         if not _is_text(program):
             return verdict(Says.FAIL, None, 0.0, "has half of a character (a lone surrogate): no Python source can")
         kind, reading = self._decided(task, made, program, slot)
-        if reading.says is Says.TIMEOUT and self._of_canonical(kind, task, made, slot) is Says.TIMEOUT:
+        if reading.says is Says.TIMEOUT and self._of_canonical(kind, task, made, slot).says is Says.TIMEOUT:
             reading = self._run(kind, task, made, program, slot, self._patient)
         if not reading.passed and (excuse := self._excuse(task, made, sample.text, kind, reading, slot)):
             return verdict(Says.ERROR, kind, reading.seconds, excuse)
@@ -69,26 +69,29 @@ class Checker:
     def _decided(self, task: Task, made: Plan, program: str, slot: Runs) -> tuple[Kind, Reading]:
         """The run that decides."""
         if made.separable:
-            reading = self._run(Kind.SEPARATE, task, made, program, slot)
-            fair = not reading.unplain and (reading.passed or self._passes(Kind.SEPARATE, task, made, slot))
-            if fair or reading.says is Says.ERROR:
+            own = self._of_canonical(Kind.SEPARATE, task, made, slot)
+            if own.says is Says.ERROR:
+                return Kind.SEPARATE, own
+            if own.passed and not (reading := self._run(Kind.SEPARATE, task, made, program, slot)).unplain:
                 return Kind.SEPARATE, reading
         return Kind.IN_PROCESS, self._run(Kind.IN_PROCESS, task, made, program, slot)
 
     def _passes(self, kind: Kind, task: Task, made: Plan, slot: Runs) -> bool:
-        return self._of_canonical(kind, task, made, slot) is Says.PASS
+        return self._of_canonical(kind, task, made, slot).passed
 
-    def _of_canonical(self, kind: Kind, task: Task, made: Plan, slot: Runs) -> Says:
-        """What becomes of the canonical solution, which is run once, within the usual limits."""
-
-        def work() -> Says:
-            return self._run(kind, task, made, task.program(task.canonical_solution), slot).says
-
-        return self._canonical.get((task.task_id, kind), work)
+    def _of_canonical(self, kind: Kind, task: Task, made: Plan, slot: Runs) -> Reading:
+        return self._run(kind, task, made, task.program(task.canonical_solution), slot)
 
     def _run(
         self, kind: Kind, task: Task, made: Plan, program: str, slot: Runs, limits: Limits | None = None
     ) -> Reading:
+        """Within the usual limits the canonical solution is run once, and a sample that is it shares that run."""
+        if limits is None and program == task.program(task.canonical_solution):
+
+            def work() -> Reading:
+                return self._run(kind, task, made, program, slot, self._limits)
+
+            return self._canonical.get((task.task_id, kind), work, keep=lambda reading: reading.says is not Says.ERROR)
         limits = limits or self._limits
         given = {
             "prelude": task.prelude,

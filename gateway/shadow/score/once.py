@@ -18,7 +18,8 @@ class Once(Generic[Key, Value]):
         self._lock = threading.Lock()
         self._done: dict[Key, Future[Value]] = {}
 
-    def get(self, key: Key, work: Callable[[], Value]) -> Value:
+    def get(self, key: Key, work: Callable[[], Value], *, keep: Callable[[Value], bool] = lambda _: True) -> Value:
+        """``keep``: whether it was worth doing; if not, it is done again for the next one who asks."""
         with self._lock:
             future = self._done.get(key)
             mine = future is None
@@ -29,4 +30,8 @@ class Once(Generic[Key, Value]):
                 future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
-        return future.result()
+        value = future.result()
+        if mine and not keep(value):
+            with self._lock:
+                del self._done[key]
+        return value

@@ -1,8 +1,8 @@
 """``python -m tests.gateway.shadow.bench_score TASKS.jsonl``: tasks per minute of the official harness and of ours.
 
-The same samples, libraries, cores and number of workers, in one run, by turns; both as their users start them, with all
-that it takes from the start of the command to its end. Ends with 1 if a verdict differs or ours is less than --at-least
-times as fast.
+The same samples (right, wrong and empty solutions), libraries, cores and number of workers, in one run, by turns; both
+as their users start them, with all that it takes from the start of the command to its end. Ends with 1 if a verdict
+differs or ours is less than --at-least times as fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from rich.table import Table
 from gateway.shadow.environment.pip import SetupError
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import read
-from gateway.shadow.suites.task import Task
 from tests.gateway.shadow.agreement.harnesses import CannotCompare, Official, Ours, cores, installed
 from tests.gateway.shadow.agreement.samples import KINDS, Judged, judged, stratified
 from tests.gateway.shadow.agreement.verdicts import Said
@@ -32,10 +31,9 @@ Judge = Callable[[Sequence[Judged]], Mapping[str, Said]]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One harness over all samples of a kind: seconds for the whole command, and what it said."""
+    """One harness over all samples: seconds for the whole command, and what it said."""
 
     harness: str
-    kind: str
     seconds: float
     said: Mapping[str, Said]
 
@@ -50,15 +48,15 @@ class Turn:
 def main(file: Path, tasks: int, rounds: int, workers: int, folder: Path, at_least: float) -> None:
     """Compare the speed of both harnesses on a sample of the tasks in FILE."""
     try:
-        drawn = stratified(list(read(str(file)).tasks.values()), tasks)
+        samples = judged(stratified(list(read(str(file)).tasks.values()), tasks), KINDS)
         environment = installed(folder)
         official = partial(Official(folder, environment, workers).judge, anew=True)
         ours = partial(Ours(file, folder, environment.name, workers).judge, anew=True)
-        ours(judged(drawn[:1]))  # the sandbox is proven once a machine, and files come into the page cache
-        turns = [turn for number in range(rounds) for turn in _round(number, official, ours, drawn)]
+        ours(samples[:1])  # the sandbox is proven once a machine, and files come into the page cache
+        turns = [turn for number in range(rounds) for turn in _round(number, official, ours, samples)]
     except (SetupError, CannotCompare, InputError) as error:
         raise click.ClickException(str(error)) from None
-    ratio = _show(turns, workers)
+    ratio = _show(turns, samples, workers)
     differing = _differing(turns)
     for line in differing:
         print(line)
@@ -67,39 +65,38 @@ def main(file: Path, tasks: int, rounds: int, workers: int, folder: Path, at_lea
     sys.exit(1 if differing or ratio < at_least else 0)
 
 
-def _round(number: int, official: Judge, ours: Judge, drawn: Sequence[Task]) -> list[Turn]:
+def _round(number: int, official: Judge, ours: Judge, samples: Sequence[Judged]) -> list[Turn]:
     harnesses = [("official", official), ("ours", ours)]
     turns = []
-    for kind in KINDS:
-        samples = judged(drawn, [kind])
-        for name, judge in harnesses if number % 2 == 0 else reversed(harnesses):
-            start = time.monotonic()
-            said = judge(samples)
-            turns.append(Turn(name, kind, time.monotonic() - start, said))
+    for name, judge in harnesses if number % 2 == 0 else reversed(harnesses):
+        start = time.monotonic()
+        said = judge(samples)
+        turns.append(Turn(name, time.monotonic() - start, said))
     return turns
 
 
-def _show(turns: Sequence[Turn], workers: int) -> float:
-    """Prints the table; returns the ratio over all kinds."""
-    table = Table(title=f"tasks per minute, {workers} at a time")
-    for column in ("solutions", "official", "ours", "ratio", "seconds a task: official", "ours (median, 90 %, most)"):
+def _show(turns: Sequence[Turn], samples: Sequence[Judged], workers: int) -> float:
+    """Prints the table; returns the ratio of the rates."""
+    table = Table(title=f"{workers} at a time; seconds of the run that decides: median, 90 %, most")
+    for column in ("", "samples a minute", *KINDS):
         table.add_column(column, justify="right")
-    for kind in (*KINDS, "all"):
-        chosen = [turn for turn in turns if kind in (turn.kind, "all")]
-        rates = {name: _rate([turn for turn in chosen if turn.harness == name]) for name in ("official", "ours")}
-        ratio = rates["ours"] / rates["official"]
-        spread = [_spread([turn for turn in chosen if turn.harness == name]) for name in ("official", "ours")]
-        table.add_row(kind, f"{rates['official']:.1f}", f"{rates['ours']:.1f}", f"{ratio:.1f}x", *spread)
+    rates = {}
+    for name in ("official", "ours"):
+        chosen = [turn for turn in turns if turn.harness == name]
+        rates[name] = 60 * sum(len(turn.said) for turn in chosen) / sum(turn.seconds for turn in chosen)
+        table.add_row(name, f"{rates[name]:.1f}", *(_spread(chosen, _ids(samples, kind)) for kind in KINDS))
+    ratio = rates["ours"] / rates["official"]
+    table.add_row("ratio", f"{ratio:.1f}x")
     Console().print(table)
     return ratio
 
 
-def _rate(turns: Sequence[Turn]) -> float:
-    return 60 * sum(len(turn.said) for turn in turns) / sum(turn.seconds for turn in turns)
+def _ids(samples: Sequence[Judged], kind: str) -> list[str]:
+    return [sample.id for sample in samples if sample.kind == kind]
 
 
-def _spread(turns: Sequence[Turn]) -> str:
-    seconds = sorted(said.seconds for turn in turns for said in turn.said.values())
+def _spread(turns: Sequence[Turn], ids: Sequence[str]) -> str:
+    seconds = sorted(turn.said[name].seconds for turn in turns for name in ids)
     return f"{statistics.median(seconds):.2f}, {seconds[int(0.9 * len(seconds))]:.2f}, {seconds[-1]:.2f}"
 
 

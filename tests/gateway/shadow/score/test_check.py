@@ -65,7 +65,8 @@ def test_a_pass_in_a_process_of_its_own_is_enough() -> None:
     slot = ScriptedSlot(passes)
     verdict = check(slot)
     assert (verdict.says, verdict.level, verdict.seconds, verdict.reason) == ("pass", "bubblewrap/separate", 0.25, "")
-    (job,) = slot.jobs
+    canonical, job = slot.jobs
+    assert is_canonical(canonical)
     assert job.candidate == "def f(x):\n    pass\n    return 7"
     assert job.task == {
         "prelude": "def f(x):\n    pass\n",
@@ -93,14 +94,37 @@ def test_a_failure_stands_where_the_canonical_solution_passes(failing: Script) -
     assert verdict.says in ("fail", "timeout")
     assert verdict.level == "bubblewrap/separate"
     assert slot.kinds == ["separate", "separate"]
-    assert [is_canonical(job) for job in slot.jobs] == [False, True]
+    assert [is_canonical(job) for job in slot.jobs] == [True, False]
 
 
 def test_a_value_that_can_not_cross_gets_a_second_chance() -> None:
     slot = ScriptedSlot(script(unplain, passes))
     verdict = check(slot)
     assert (verdict.says, verdict.level) == ("pass", "bubblewrap/in-process")
-    assert slot.kinds == ["separate", "in-process"]
+    assert slot.kinds == ["separate", "separate", "in-process"]
+
+
+def test_a_task_whose_own_value_can_not_cross_is_checked_in_process() -> None:
+    slot, checker = ScriptedSlot(script(passes, passes, canonical=unplain)), Checker(Level.BUBBLEWRAP, Limits())
+    verdicts = [checker.check(Sample(task(), text, 10), slot) for text in ("    return 7", "    return 8")]
+    assert [verdict.level for verdict in verdicts] == ["bubblewrap/in-process"] * 2
+    assert slot.kinds == ["separate", "in-process", "in-process"]
+
+
+def test_a_sample_that_is_the_canonical_solution_shares_its_run() -> None:
+    slot, checker = ScriptedSlot(script(fails, fails)), Checker(Level.BUBBLEWRAP, Limits())
+    verdicts = [checker.check(Sample(task(), text, 10), slot).says for text in ("    return x + 1", "    return 7")]
+    assert verdicts == ["pass", "fail"]
+    assert [is_canonical(job) for job in slot.jobs] == [True, False]
+
+
+def test_a_lost_run_of_the_canonical_solution_says_nothing_of_later_samples() -> None:
+    slot, checker = ScriptedSlot(in_turn(ends("lost"), passes, fails)), Checker(Level.BUBBLEWRAP, Limits())
+    verdicts = [checker.check(Sample(task(), "    return 7", 10), slot) for _ in range(2)]
+    assert [(verdict.says, verdict.level) for verdict in verdicts] == [
+        ("error", "bubblewrap/separate"),
+        ("fail", "bubblewrap/separate"),
+    ]
 
 
 def test_a_task_that_can_not_be_separated_gets_a_second_chance() -> None:
@@ -254,6 +278,6 @@ def test_reasons_are_bounded() -> None:
 
 
 def test_programs_are_told_apart_by_their_digest() -> None:
-    slot = ScriptedSlot(in_turn(*[passes] * 3))
+    slot = ScriptedSlot(in_turn(*[passes] * 6))
     first, same, other = (check(slot, text=text).program for text in ("    return 1", "    return 1", "    return 2"))
     assert first == same != other
