@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import count, islice
+from bisect import bisect_left
+from collections import Counter
+from math import log
 
 from gateway.shadow.gate.draws import Pair
-from gateway.shadow.statistics.betting import ConfidenceSequence
-
-STEPS = 1000
-"""Of the grid of means: 0.002 apart."""
+from gateway.shadow.gate.sequence import Bounds, Counts, MeanSequence, log_capital
 
 MOST_NEEDED = 50_000
 """No forecast goes further: nobody runs more."""
 
-_ROUNDING = 1e-9
-_GOLDEN = 0.6180339887498949
-_ASSUMED_PAIRS, _ASSUMED_DISCORDANT = 10, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    lower: float
-    upper: float
+_ASSUMED = Counts(up=2, even=6, down=2)
 
 
 class BucketDraws:
@@ -33,24 +22,24 @@ class BucketDraws:
     1 - alpha. Both only ever close in, so that `holds` and `violated` once true stay true.
     """
 
-    def __init__(self, delta: float, alpha: float, buckets: int, steps: int = STEPS) -> None:
-        self.first_only = self.second_only = self.dropped = self.never_pairs = 0
-        self.pairs: list[Pair] = []
-        self._delta, self._alpha, self._alpha_joint, self._steps = delta, alpha, alpha / buckets, steps
-        self._alone = self._sequence(self._alpha)
-        self._joint = self._alone if buckets == 1 else self._sequence(self._alpha_joint)
+    def __init__(self, delta: float, alpha: float, buckets: int) -> None:
+        self.dropped = self.never_pairs = 0
+        self._delta, self._alpha, self._alpha_joint = delta, alpha, alpha / buckets
+        self._seen, self._worst, self._best = Counter[int](), Counter[int](), Counter[int]()
+        self._alone = MeanSequence(self._alpha, around=-delta)
+        self._joint = self._alone if buckets == 1 else MeanSequence(self._alpha_joint, around=-delta)
 
     def add(self, pair: Pair) -> None:
         if pair.never_a_pair:
             self.never_pairs += 1
             return
-        self.pairs.append(pair)
+        self._worst[pair.worst] += 1
+        self._best[pair.best] += 1
         difference = pair.difference
         if difference is None:
             self.dropped += 1
             return
-        self.first_only += difference > 0
-        self.second_only += difference < 0
+        self._seen[difference] += 1
         self._alone.add(difference)
         if self._joint is not self._alone:
             self._joint.add(difference)
@@ -61,26 +50,34 @@ class BucketDraws:
         return self._alone.draws
 
     @property
+    def first_only(self) -> int:
+        return self._seen[1]
+
+    @property
+    def second_only(self) -> int:
+        return self._seen[-1]
+
+    @property
     def mean(self) -> float:
-        return (self.first_only - self.second_only) / self.n if self.n else 0.0
+        return _counts(self._seen).mean
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self._alone.lower, self._alone.upper)
+        return self._alone.bounds
 
     @property
     def joint(self) -> Bounds:
-        return Bounds(self._joint.lower, self._joint.upper)
+        return self._joint.bounds
 
     @property
     def holds(self) -> bool:
-        """The deficit is shown to be less than delta. A bound that has moved is refuted itself, so equality will do."""
-        return self._alone.lower >= -self._delta - _ROUNDING
+        """The deficit is shown to be less than delta: a bound that has moved is refuted itself."""
+        return self.bounds.lower >= -self._delta
 
     @property
     def violated(self) -> bool:
         """The deficit is shown to be more than delta, at alpha / buckets."""
-        return self._joint.upper <= -self._delta + _ROUNDING
+        return self.joint.upper <= -self._delta
 
     @property
     def drifted(self) -> bool:
@@ -93,47 +90,37 @@ class BucketDraws:
     def if_dropped(self) -> tuple[Bounds, Bounds]:
         """The bounds if all that was dropped had gone against the first family, and in its favour.
 
-        Dropped pairs are put first. They come in bursts, and bounds never open again, so that those of a late burst
-        would not show; put first they make the lower bound of the one and the upper bound of the other cautious.
+        Looked at now only, whatever the order: drops come in bursts, and bounds that only close in would hide a late
+        one.
         """
         if not self.dropped:
             return self.bounds, self.bounds
-        pairs = sorted(self.pairs, key=lambda pair: pair.difference is not None)
-        return self._replayed(pair.worst for pair in pairs), self._replayed(pair.best for pair in pairs)
+        return self._alone.at_once(_counts(self._worst)), self._alone.at_once(_counts(self._best))
 
     def needed(self) -> int | None:
         """How many pairs more are expected to settle this bucket; 0 if it is settled, None if over 50,000.
 
-        A betting sequence for the one mean -delta is given the draws so far, and then an expected path: 1, 0 and -1 as
-        often as they were seen, evenly mixed (multiples of the golden ratio, so the same every time). Ten pairs of
-        which two went either way are added to what was seen: few draws, or none, are no certainty. Towards "holds" if
-        the mean is then above -delta, else towards "violated". Luck decides how many it really takes: the forecast is
-        a typical number, not a bound.
+        The capital that bets on or against a mean of -delta depends on counts only, so no path has to be run: to the
+        counts so far the shares seen are added until it suffices. Towards "holds" if their mean is above -delta, else
+        towards "violated". Ten pairs of which two went either way are added to what was seen: few draws, or none, are
+        no certainty. Luck decides how many it really takes: this is a typical number, not a bound.
         """
         if self.holds or self.violated:
             return 0
-        pairs = self.n + _ASSUMED_PAIRS
-        up = (self.first_only + _ASSUMED_DISCORDANT / 2) / pairs
-        down = (self.second_only + _ASSUMED_DISCORDANT / 2) / pairs
-        alpha = self._alpha if up - down > -self._delta else self._alpha_joint
-        # Two steps make one candidate, the middle: with this lower end that is -delta.
-        low = -1 - 2 * self._delta
-        sequence = ConfidenceSequence(low, 1, confidence=1 - alpha, steps=2)
-        for pair in self.pairs:
-            if pair.difference is not None:
-                sequence.add(pair.difference)
-        for place in islice(count(1), MOST_NEEDED):
-            part = place * _GOLDEN % 1
-            sequence.add(-1 if part < down else 1 if part >= 1 - up else 0)
-            if sequence.lower > low or sequence.upper < 1:
-                return place
-        return None
+        seen = _counts(self._seen)
+        shares = seen.plus(_ASSUMED, 1)
+        mean, alpha = -self._delta, self._alpha
+        if shares.mean <= -self._delta:
+            seen, shares, mean, alpha = seen.mirrored, shares.mirrored, self._delta, self._alpha_joint
+        each = 1 / shares.total
 
-    def _replayed(self, differences: Iterable[int]) -> Bounds:
-        sequence = self._sequence(self._alpha)
-        for difference in differences:
-            sequence.add(difference)
-        return Bounds(sequence.lower, sequence.upper)
+        def suffices(pairs: int) -> bool:
+            return log_capital(seen.plus(shares, pairs * each), mean) >= log(2 / alpha)
 
-    def _sequence(self, alpha: float) -> ConfidenceSequence:
-        return ConfidenceSequence(-1, 1, confidence=1 - alpha, steps=self._steps)
+        # The logarithm is convex in the pairs and too small now, so it passes what is needed at most once.
+        needed = bisect_left(range(1, MOST_NEEDED + 1), True, key=suffices) + 1
+        return needed if needed <= MOST_NEEDED else None
+
+
+def _counts(seen: Counter[int]) -> Counts:
+    return Counts(seen[1], seen[0], seen[-1])

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from math import fsum
 
-from gateway.shadow.gate.bucket import STEPS, Bounds, BucketDraws
+from gateway.shadow.gate.bucket import BucketDraws
 from gateway.shadow.gate.decision import Answer, BucketReport, Decision
 from gateway.shadow.gate.draws import Control, Event, Pair, Rerun, StreamKey
 from gateway.shadow.gate.policy import Policy
+from gateway.shadow.gate.sequence import Bounds
 from gateway.shadow.gate.stream import Stream
 
 _CONTROLS = {True: "canonical", False: "known-bad"}
@@ -34,9 +35,8 @@ class Gate:
     numbers not.
     """
 
-    def __init__(self, policy: Policy, steps: int = STEPS) -> None:
-        """`steps` of the grid of means: fewer cost less and are as valid, but give coarser bounds."""
-        self._policy, self._steps = policy, steps
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._stream: Stream | None = None
         self._number = self._earlier = 0
         self._other_kinds: Counter[str] = Counter()
@@ -97,12 +97,12 @@ class Gate:
         if self._stream is None or self._stream.key != key:
             self._earlier += self._stream.pairs if self._stream else 0
             self._number += 1
-            self._stream = Stream(key, self._policy, self._steps)
+            self._stream = Stream(key, self._policy)
         return self._stream
 
     def _reports(self) -> Iterable[BucketReport]:
         policy = self._policy
-        empty = BucketDraws(policy.delta, policy.alpha, len(policy.buckets), self._steps)
+        empty = BucketDraws(policy.delta, policy.alpha, len(policy.buckets))
         buckets = self._stream.buckets if self._stream else [empty] * len(policy.buckets)
         for name, settings, bucket in zip(policy.names, policy.buckets, buckets, strict=True):
             yield _report(name, settings.weight, bucket)

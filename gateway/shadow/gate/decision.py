@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gateway.shadow.gate.bucket import Bounds
 from gateway.shadow.gate.draws import StreamKey
+from gateway.shadow.gate.sequence import Bounds
 
 
 class Answer(IntEnum):

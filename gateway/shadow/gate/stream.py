@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from gateway.shadow.gate.bucket import STEPS, BucketDraws
+from gateway.shadow.gate.bucket import BucketDraws
 from gateway.shadow.gate.draws import Control, Pair, Rerun, StreamKey
 from gateway.shadow.gate.policy import Policy
 
 
 class Stream:
-    def __init__(self, key: StreamKey, policy: Policy, steps: int = STEPS) -> None:
+    def __init__(self, key: StreamKey, policy: Policy) -> None:
         count = len(policy.buckets)
         self.key = key
-        self.buckets = [BucketDraws(policy.delta, policy.alpha, count, steps) for _ in range(count)]
+        self.buckets = [BucketDraws(policy.delta, policy.alpha, count) for _ in range(count)]
         self.outside = self.pairs = self.reruns = self.flips = 0
         self.controls: Counter[bool] = Counter()
         """Right verdicts of the canonical (True) and of the known-bad samples (False)."""

@@ -35,9 +35,8 @@ def recommend(
     live = Traffic(traffic, constraints.candidates, costs)
     drawn = replicates(tasks, live, constraints.replicates, rng)
     rows = _with_regrets(_candidates(tasks, live, drawn, constraints), drawn, constraints)
-    best = _best(rows)
+    best, status = _best(rows), _status(rows)
     quality_alone, *interval = _crossover(tasks, drawn, rows, constraints)
-    status = _status(rows, best)
     answer = Recommendation(
         status=status,
         threshold=None if best is None else rows[best].threshold,
@@ -72,10 +71,10 @@ def _best(rows: Sequence[Candidate]) -> int | None:
     return min(feasible, key=lambda place: rows[place].cost) if feasible and not _refused(rows) else None
 
 
-def _status(rows: Sequence[Candidate], best: int | None) -> Status:
+def _status(rows: Sequence[Candidate]) -> Status:
     if _refused(rows):
         return Status.REFUSED
-    return Status.INFEASIBLE if best is None else Status.RECOMMENDED
+    return Status.RECOMMENDED if any(row.feasible for row in rows) else Status.INFEASIBLE
 
 
 def _candidates(tasks: Tasks, live: Traffic, drawn: Replicates, constraints: Constraints) -> list[Candidate]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import quantiles
@@ -14,12 +15,12 @@ from statistics import quantiles
 from gateway.shadow.gate.decide import Gate
 from gateway.shadow.gate.decision import Answer
 from gateway.shadow.gate.draws import Pair
+from gateway.shadow.gate.sequence import MeanSequence
+from gateway.shadow.statistics.betting import ConfidenceSequence
 from tests.gateway.shadow.gate.worlds import TWO_BUCKETS, stream
 
 SEED = 20230209
 RUNS = 400
-STEPS = 40
-"""The coarse grid holds -delta, so that the answers are those of a fine one."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def answers(
     after: dict[Answer, list[int]] = {Answer.HOLDS: [], Answer.VIOLATED: []}
     for _ in range(runs):
         first_seen: dict[Answer, int] = {}
-        gate = Gate(TWO_BUCKETS, STEPS)
+        gate = Gate(TWO_BUCKETS)
         pairs = 0
         for event in stream(random, deficits, icc, length):
             gate.add(event)
@@ -55,18 +56,51 @@ def answers(
     return Shares(*found, holds, violated)
 
 
+def pairs_to_settle(up: float, down: float, runs: int, seed: int, most: int = 30_000) -> tuple[list[int], list[int]]:
+    """Pairs until a mean of -delta is refuted: by the gate's fixed stakes, by `ConfidenceSequence` on the same draws.
+
+    `up` and `down`: the chances of 1 and -1.
+    """
+    random = Random(seed)
+    found: tuple[list[int], list[int]] = [], []
+    low = -1 - 2 * TWO_BUCKETS.delta  # two steps make one candidate, the middle: that is -delta
+    for _ in range(runs):
+        drawn = random.choices((1, 0, -1), (up, 1 - up - down, down), k=most)
+        fixed, falling = MeanSequence(TWO_BUCKETS.alpha, -TWO_BUCKETS.delta), ConfidenceSequence(low, 1, steps=2)
+        found[0].append(_until(drawn, fixed.add, lambda fixed=fixed: fixed.excludes(-TWO_BUCKETS.delta)))
+        found[1].append(_until(drawn, falling.add, lambda falling=falling: falling.lower > low or falling.upper < 1))
+    return found
+
+
+def _until(drawn: Sequence[int], add: Callable[[int], None], settled: Callable[[], bool]) -> int:
+    for pairs, difference in enumerate(drawn, 1):
+        add(difference)
+        if settled():
+            return pairs
+    return len(drawn) + 1
+
+
 SETTINGS: tuple[tuple[tuple[float, float], float, int, Answer | None], ...] = (
-    ((0.0, 0.0), 0.3, 6000, None),
+    ((0.0, 0.0), 0.3, 8000, None),
     ((0.05, 0.05), 0.3, 4000, None),
     ((0.05, -0.2), 0.0, 4000, None),
     ((0.05, -0.2), 0.6, 4000, None),
-    ((0.1, 0.0), 0.3, 16_000, Answer.VIOLATED),
-    ((0.1, 0.0), 0.6, 16_000, Answer.VIOLATED),
-    ((0.2, 0.0), 0.3, 16_000, Answer.VIOLATED),
+    ((0.1, 0.0), 0.3, 12_000, Answer.VIOLATED),
+    ((0.1, 0.0), 0.6, 12_000, Answer.VIOLATED),
+    ((0.2, 0.0), 0.3, 12_000, Answer.VIOLATED),
 )
 
 
+def report_stakes() -> None:
+    print("pairs until a mean of -.05 is refuted (median, 90 %; 200 streams): fixed stakes, falling stakes")
+    for up, down in ((0.2, 0.2), (0.1, 0.1), (0.15, 0.25)):
+        deciles = [quantiles(pairs, n=10) for pairs in pairs_to_settle(up, down, 200, SEED)]
+        print(up, down, *(f"{tenths[4]:.0f} {tenths[8]:.0f}" for tenths in deciles), flush=True)
+
+
 def main() -> None:
+    if sys.argv[1:] == ["stakes"]:
+        return report_stakes()
     print(f"{RUNS} streams a setting, delta {TWO_BUCKETS.delta}, alpha {TWO_BUCKETS.alpha}, seed {SEED}")
     print("deficits, ICC, pairs: ever holds, ever violated; pairs of both buckets until then (median, 90 %)")
     for deficits, icc, length, until in [SETTINGS[int(place)] for place in sys.argv[1:]] or SETTINGS:
@@ -74,6 +108,7 @@ def main() -> None:
         deciles = [quantiles(after, n=10) for after in (shares.holds_after, shares.violated_after)]
         needed = ", ".join(f"{tenths[4]:.0f} {tenths[8]:.0f}" for tenths in deciles)
         print(f"{deficits} {icc} {length}: {shares.holds:.4f} {shares.violated:.4f}; {needed}", flush=True)
+    return None
 
 
 if __name__ == "__main__":
