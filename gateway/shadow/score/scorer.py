@@ -17,7 +17,7 @@ from gateway.shadow.score.samples import Sample
 from gateway.shadow.score.turns import Turns
 from gateway.shadow.score.verdict import Verdict
 
-_AHEAD = 32
+_AHEAD = 1000  # for each slot, so that a task of minutes does not hold up the others
 _AHEAD_BYTES = 64 << 20
 _KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again alone
 
