@@ -1,0 +1,1 @@
+"""The tap: live requests that become samples, without live traffic noticing."""
