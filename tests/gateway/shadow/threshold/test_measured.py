@@ -7,7 +7,7 @@ import pytest
 from tests.gateway.shadow.threshold.measure import shares
 
 
-@pytest.mark.parametrize("name", ["crossover", "dominance", "infeasible"])
+@pytest.mark.parametrize("name", ["crossover", "tail limited", "dominance", "infeasible"])
 def test_a_planted_world_is_recognised(name: str) -> None:
     found, _ = shares(name, runs=8)
     assert all(share >= 0.7 for share in found.values()), found
