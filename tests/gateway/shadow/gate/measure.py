@@ -20,7 +20,7 @@ from gateway.shadow.statistics.betting import ConfidenceSequence
 from tests.gateway.shadow.gate.worlds import TWO_BUCKETS, stream
 
 SEED = 20230209
-RUNS = 400
+RUNS = 300
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _until(drawn: Sequence[int], add: Callable[[int], None], settled: Callable[[
 
 
 SETTINGS: tuple[tuple[tuple[float, float], float, int, Answer | None], ...] = (
-    ((0.0, 0.0), 0.3, 8000, None),
+    ((0.0, 0.0), 0.3, 6000, None),
     ((0.05, 0.05), 0.3, 4000, None),
     ((0.05, -0.2), 0.0, 4000, None),
     ((0.05, -0.2), 0.6, 4000, None),
