@@ -1,7 +1,18 @@
 """How often the gate is wrong when it is looked at after every draw, and how many draws it needs.
 
 `python -m tests.gateway.shadow.gate.measure` plants, for every stream, two buckets of 40 tasks with Beta rates (mean
-.6) and an exact deficit.
+.6) and an exact deficit, 60 and 40 % of the draws. Allowed: .05; alpha .05. Measured on 300 streams a setting
+(standard error at most .8 points where few are wrong), looked at after every pair; pairs are those of both buckets:
+
+- no deficit, ICC .3, 6,000 pairs: violated 0 %, holds 74 %, after 4,347 (median).
+- a deficit of exactly .05 in both, ICC .3, 4,000 pairs: holds 0 %, violated .3 %.
+- of exactly .05 in one, the other far better, so that the one decides, 4,000 pairs: holds 0 % and violated 1 % at ICC
+  0, 1.7 and .3 % at ICC .6.
+- of .1 in the larger bucket: violated within 12,000 pairs in 99.7 % at ICC .3 (median 2,926, 90 %: 5,886) and at ICC
+  .6 (2,368, 4,964); of .2: 99.3 % (350, 667). The few that are missing stay undecided.
+- `stakes`: pairs of one bucket until a mean of -.05 is refuted, median and 90 % of 200 streams. A mean of 0 and 40 %
+  discordant: 1,420 and 3,010, with `ConfidenceSequence` 2,002 and 6,441; 20 %: 702 and 1,489 (760, 2,142). A mean of
+  -.1 and 40 %: 1,264 and 2,644 (2,456, 6,311).
 """
 
 from __future__ import annotations
