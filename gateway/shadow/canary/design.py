@@ -82,7 +82,8 @@ class Design:
 
 def design(plan: Plan, suite: Suite, lengths: OwnLengths, mix: LiveMix) -> Design:
     """Raises NothingToDraw."""
-    buckets = _declared(plan) or _like_live(plan, mix)
+    declared = _declared(plan)
+    buckets = declared or _like_live(plan, mix)
     tasks = list(suite.tasks.values())
     found: list[tuple[_Bucket, list[_Stratum]]] = []
     for bucket in buckets:
@@ -90,10 +91,10 @@ def design(plan: Plan, suite: Suite, lengths: OwnLengths, mix: LiveMix) -> Desig
         slack = plan.inflation.slack(targets.lowest) if targets else 0
         strata = (_stratum(bucket, form, targets, tasks, lengths, slack) for form in plan.forms)
         found.append((bucket, [stratum for stratum in strata if stratum.tasks]))
-    if _declared(plan):
+    if declared:
         _all_covered(found)
     weights = _weights(found)
-    uncovered = 1.0 - sum(bucket.weight for bucket, strata in found if strata)
+    uncovered = 0.0 if declared else 1.0 - sum(bucket.weight for bucket, strata in found if strata)
     made = [
         _finished(bucket, stratum, weight * share, plan, mix)
         for (bucket, strata), weight in zip(found, weights, strict=True)
@@ -154,7 +155,8 @@ def _stratum(
     """Tasks that are short enough for every target are inflated; those of the bucket's lengths are sent as they are."""
     found = _Stratum(form, targets, [], [])
     for task in tasks:
-        own = lengths[task.task_id, form]
+        if (own := lengths.get((task.task_id, form))) is None:
+            continue
         inflated = targets is not None and own + _ROOM + slack <= targets.lowest
         if inflated or bucket.start < own <= bucket.up_to:
             found.tasks.append(task)
@@ -180,7 +182,7 @@ def _weights(found: Sequence[tuple[_Bucket, list[_Stratum]]]) -> list[float]:
         weights = [float(sum(not inflated for stratum in strata for _, inflated in stratum.own)) for _, strata in found]
     total = fsum(weights)
     if not total:
-        raise NothingToDraw("every prompt of the suite is longer than `longest`: raise it, or take another suite")
+        raise NothingToDraw("no prompt of these forms is within `longest`: raise it, or take another suite or form")
     return [weight / total for weight in weights]
 
 

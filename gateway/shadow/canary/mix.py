@@ -20,18 +20,21 @@ _LOOKED_AT = 128 * 1024  # characters of a prompt in which imports are looked fo
 
 _NAME = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
 _IMPORT = re.compile(
-    rf"^[ \t>]*+(?:from[ \t]+(?P<package>\w+)[\w.]*[ \t]+import\b"
-    rf"|import[ \t]+(?P<names>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*(?:[#;\r]|$))",
-    re.MULTILINE,
+    rf"[ \t>]*+(?:from[ \t]+(?P<package>\w+)[\w.]*[ \t]+import\b"
+    rf"|import[ \t]+(?P<names>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*(?:[#;\r]|$))"
 )
 
 
 def libraries_in(text: str) -> frozenset[str]:
     """The known libraries that the first 128 KB import, in code or in a doctest. Any other name is not kept."""
-    found = set[str]()
-    for match in _IMPORT.finditer(text, 0, _LOOKED_AT):
-        names = [match["package"]] if match["package"] else match["names"].split(",")
-        found.update(name.strip().partition(" ")[0].partition(".")[0] for name in names)
+    found, end = set[str](), -1
+    while (place := text.find("import", end + 1, _LOOKED_AT)) >= 0:  # most lines are never looked at
+        start = text.rfind("\n", 0, place) + 1
+        end = text.find("\n", place, _LOOKED_AT)
+        end = end if end >= 0 else _LOOKED_AT
+        if match := _IMPORT.match(text, start, end):
+            names = [match["package"]] if match["package"] else match["names"].split(",")
+            found.update(name.strip().partition(" ")[0].partition(".")[0] for name in names)
     return frozenset(found & DOMAIN_OF.keys())
 
 

@@ -52,6 +52,8 @@ def prompt_of(task: Task, form: Form, *, direct_completion: bool = False) -> Pro
         return Prompt(task.complete_prompt, chat=False, stops=STOPS, answer_start=task.complete_prompt)
     if form is Form.COMPLETE:
         return Prompt(f"{INSTRUCTION}\n```\n{task.complete_prompt.strip()}\n```\n")
+    if form is Form.INSTRUCT and not task.instruct_prompt:
+        raise ValueError(f"{task.task_id} has no instruct prompt (HumanEval has none)")
     if form is Form.INSTRUCT:
         return Prompt(f"{INSTRUCTION}\n{task.instruct_prompt.strip()}\n")
     raise ValueError("a task has a complete and an instruct prompt; turns before it are no form of canaries")
@@ -69,7 +71,7 @@ class RoutingTokens:
 
 
 OwnLengths = Mapping[tuple[str, Form], int]
-"""By task and form: tokens of the rendered prompt as it is, not inflated."""
+"""By task and form: tokens of the rendered prompt as it is, not inflated. Forms that a task lacks are left out."""
 
 
 def own_lengths(
@@ -80,4 +82,5 @@ def own_lengths(
         (task.task_id, form): tokens.rendered(prompt_of(task, form, direct_completion=direct_completion))
         for task in suite.tasks.values()
         for form in forms
+        if form is not Form.INSTRUCT or task.instruct_prompt
     }

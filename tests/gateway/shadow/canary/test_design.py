@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from math import fsum, isclose, log, sqrt
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.shadow.canary.design import Design, NothingToDraw
+from gateway.shadow.canary.design import Design, NothingToDraw, design
 from gateway.shadow.canary.draw import draw
 from gateway.shadow.canary.mix import LiveMix
+from gateway.shadow.canary.prompt import prompt_of
 from gateway.shadow.match.matcher import Form
-from tests.gateway.shadow.canary.worlds import BUCKETS, FIVE, FIVE_LENGTHS, designed, mixes
+from gateway.shadow.suites.task import by_id
+from tests.gateway.shadow.canary.worlds import BUCKETS, FIVE, FIVE_LENGTHS, designed, lengths_of, mixes, plan
 
 INFLATED = {"inflation": {"on": True}}
 PLANS: list[dict[str, Any]] = [
@@ -175,8 +178,19 @@ def test_targets_are_hit_by_any_task() -> None:
     assert {d.start for d in drawn if d.target} == {2_048}
 
 
+def test_a_form_that_a_task_lacks_is_not_drawn() -> None:
+    """HumanEval has no instruct prompts."""
+    bare = replace(FIVE, tasks=by_id(replace(task, instruct_prompt="") for task in FIVE.tasks.values()))
+    made = design(plan(**INFLATED), bare, lengths_of(bare), live(tokens=3_000))
+    assert {stratum.form for stratum in made.strata} == {Form.COMPLETE}
+    with pytest.raises(NothingToDraw):
+        design(plan(forms=["instruct"]), bare, lengths_of(bare), live())
+    with pytest.raises(ValueError, match="has no instruct prompt"):
+        prompt_of(next(iter(bare.tasks.values())), Form.INSTRUCT)
+
+
 def test_a_declared_bucket_without_tasks_is_refused() -> None:
     with pytest.raises(NothingToDraw, match=r"no task has 2,049 to 8,192 tokens: switch inflation on"):
         designed({"lengths": BUCKETS}, LiveMix())
-    with pytest.raises(NothingToDraw, match="longer than `longest`"):
+    with pytest.raises(NothingToDraw, match="within `longest`"):
         designed({"longest": 20}, LiveMix())
