@@ -124,16 +124,15 @@ class Plan(Settings):
         if self.lengths == LIKE_LIVE and self.inflation.targets:
             raise ValueError('lengths "like live" are the targets: give buckets, or leave inflation.targets out')
         for target in self.inflation.targets:
-            self._bucket_has_room(target)
+            self._has_its_bucket(target)
         return self
 
-    def _bucket_has_room(self, target: int) -> None:
-        starts = (bucket.up_to for bucket in self.lengths if isinstance(bucket, Bucket))
-        start = max((edge for edge in starts if edge < target), default=0)
-        if target > max((bucket.up_to for bucket in self.lengths if isinstance(bucket, Bucket)), default=0):
+    def _has_its_bucket(self, target: int) -> None:
+        edges = [bucket.up_to for bucket in self.lengths if isinstance(bucket, Bucket)]
+        if target > edges[-1]:
             raise ValueError(f"the inflation target {target:,} is beyond the last bucket")
-        if target < self.inflation.lowest(start):
-            lowest = self.inflation.lowest(start)
+        lowest = self.inflation.lowest(max((edge for edge in edges if edge < target), default=0))
+        if target < lowest:
             raise ValueError(
                 f"the inflation target {target:,} is so near the end of the bucket below it that prompts may fall"
                 f" into that: take {lowest:,} or more"
