@@ -1,0 +1,92 @@
+"""A real PostgreSQL of the tests' own: Debian's binaries, a cluster in a folder that goes away, no port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_DEADLINE = 60.0
+
+
+def binaries() -> Path | None:
+    """The newest that are installed; those of Debian are not in PATH."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = versions[-1] if versions else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+class Server:
+    """Started by `start`; `kill` is SIGKILL, after which `start` recovers. It listens on a socket in its folder."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._numbers = count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder = Path(tempfile.mkdtemp(prefix="ys-pg-"))  # a socket's path must be short
+        self.data = self.folder / "data"
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            names = {user.pw_name: user for user in pwd.getpwall()}
+            user = names.get("postgres") or names["nobody"]
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+
+    def start(self) -> None:
+        deadline = time.monotonic() + _DEADLINE
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                # After a kill, children of the former one still have to notice; until then it refuses to start.
+                self._process = self._spawn()
+            try:
+                psycopg.connect(self._conninfo("postgres")).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise AssertionError((self.folder / "log").read_text()[-2000:]) from None
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(_DEADLINE)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_database(self) -> str:
+        """Its URL."""
+        name = f"test_{next(self._numbers)}"
+        self.execute("postgres", f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+    def execute(self, database: str, statement: str) -> None:
+        with psycopg.connect(self._conninfo(database), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _conninfo(self, database: str) -> str:
+        return f"host={self.folder} user=postgres dbname={database}"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        settings = ("-c", "listen_addresses=", "-c", "shared_buffers=16MB", "-c", "max_connections=40")
+        command = (self._binaries / "postgres", "-D", self.data, "-k", self.folder, *settings)
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._as)
+
+    def _run(self, name: str, *arguments: object) -> None:
+        command = [str(self._binaries / name), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False, **self._as)
+        assert done.returncode == 0, done.stderr
