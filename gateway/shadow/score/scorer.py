@@ -8,18 +8,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.score.check import Checker, Runs
 from gateway.shadow.score.samples import Sample
-from gateway.shadow.score.turns import Turns
 from gateway.shadow.score.verdict import Verdict
 
 _AHEAD = 1000  # for each slot, so that a task of minutes does not hold up the others
 _AHEAD_BYTES = 64 << 20
-_KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again alone
+_KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again
+_LONGER = 4  # times as long may the repeated run take; how much CPU it may use stays
 
 
 class StartableSlot(Runs, Protocol):
@@ -45,7 +46,6 @@ class Scorer:
 
     def __init__(self, checker: Checker, new_slot: Callable[[], StartableSlot], *, workers: int) -> None:
         self._checker, self._new_slot = checker, new_slot
-        self._turns = Turns()
         self._queue: queue.SimpleQueue[tuple[Sample, Future[Verdict]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._slots = list[StartableSlot]()
@@ -100,7 +100,7 @@ class Scorer:
         failure: BaseException | None = None
         try:
             with self._known_slot() as slot:
-                runs = _Running(slot, self._turns, lambda: self._stopping)
+                runs = _Running(slot, lambda: self._stopping)
                 while item := self._queue.get():
                     sample, future = item
                     try:
@@ -123,21 +123,18 @@ class Scorer:
 
 
 class _Running:
-    """A slot's runs, and those that are repeated: alone if time may have been short, once more if the server died."""
+    """A slot's runs, and those that are repeated: if the server died, or if others had the CPUs until time was up."""
 
-    def __init__(self, slot: Runs, turns: Turns, stopping: Callable[[], bool]) -> None:
-        self._slot, self._turns, self._stopping = slot, turns, stopping
+    def __init__(self, slot: Runs, stopping: Callable[[], bool]) -> None:
+        self._slot, self._stopping = slot, stopping
         self.missing = slot.missing
 
     def run(self, job: Job) -> Outcome:
-        with self._turns.beside_others() as turn:
-            outcome = self._once(job)
+        outcome = self._once(job)
         if outcome.end == "lost":
-            with self._turns.beside_others() as turn:
-                outcome = self._once(job)
-        if outcome.end == "wall" and turn.crowded and outcome.waited > _KEPT_WAITING * job.limits.wall:
-            with self._turns.alone():
-                outcome = self._once(job)
+            outcome = self._once(job)
+        if outcome.end == "wall" and outcome.waited > _KEPT_WAITING * job.limits.wall:
+            outcome = self._once(replace(job, limits=replace(job.limits, wall=_LONGER * job.limits.wall)))
         return outcome
 
     def _once(self, job: Job) -> Outcome:

@@ -1,4 +1,4 @@
-"""Order, look-ahead, runs alone, lost servers, an end that leaves nothing behind; with slots that follow a script."""
+"""Order, look-ahead, repeated runs, lost servers, an end that leaves nothing; with slots that follow a script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from gateway.shadow.sandbox.level import Level
 from gateway.shadow.score.check import Checker
 from gateway.shadow.score.samples import Sample
 from gateway.shadow.score.scorer import Scorer
-from gateway.shadow.score.turns import Turns
 from tests.fakes.slot import Script, ScriptedSlot, ends, in_turn, passes
 from tests.gateway.shadow.score.test_check import PATCHING, is_canonical, task
 
@@ -111,82 +110,22 @@ def test_a_lost_server_is_given_one_more_chance() -> None:
     assert [verdict.says for verdict in scorer(slot).score(samples(2))] == ["pass", "error"]
 
 
-def test_a_slot_that_is_alone_need_not_repeat_a_timeout() -> None:
-    once = in_turn(ends("wall"))
-    slot = ScriptedSlot(lambda job: passes(job) if is_canonical(job) else once(job))
+@pytest.mark.parametrize("again", [passes, ends("wall", waited=60)], ids=["pass", "timeout"])
+def test_a_timeout_while_others_had_the_cpus_is_tried_again_for_longer(again: Outcome | Script) -> None:
+    """And that run counts, whatever it says."""
+    script = in_turn(ends("wall", waited=60), again)
+    slot = ScriptedSlot(lambda job: passes(job) if is_canonical(job) else script(job))
+    (verdict,) = scorer(slot).score(samples(1))
+    assert verdict.says == ("pass" if again is passes else "timeout")
+    usual, longer = (job.limits for job in slot.jobs if not is_canonical(job))
+    assert (longer.wall, longer.cpu) == (4 * usual.wall, usual.cpu)
+
+
+@pytest.mark.parametrize("end", [ends("wall", waited=1), ends("cpu", waited=60)], ids=["by itself", "cpu"])
+def test_a_timeout_that_nobody_else_caused_stands(end: Outcome) -> None:
+    script = in_turn(end)
+    slot = ScriptedSlot(lambda job: passes(job) if is_canonical(job) else script(job))
     assert [verdict.says for verdict in scorer(slot).score(samples(1))] == ["timeout"]
-
-
-def runs_of_samples(*slots: ScriptedSlot) -> int:
-    return sum(not is_canonical(job) for slot in slots for job in slot.jobs)
-
-
-def together(first: Script, second: Script) -> Script:
-    """Samples 0 and 1 run at the same time, whatever the slot; later runs are the first's. Canonical ones pass."""
-    both = threading.Barrier(2, timeout=30)
-    seen = list[int]()
-
-    def run(job: Job) -> Outcome:
-        if is_canonical(job):
-            return passes(job)
-        number = number_of(job)
-        again = number in seen
-        seen.append(number)
-        if not again:
-            both.wait()
-        return first(job) if number == 0 else second(job)
-
-    return run
-
-
-def test_a_timeout_among_others_is_tried_again_alone() -> None:
-    run = together(in_turn(ends("wall", waited=60), passes), passes)
-    slots = ScriptedSlot(run), ScriptedSlot(run)
-    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["pass", "pass"]
-
-
-def test_the_run_alone_counts_whatever_it_says() -> None:
-    run = together(in_turn(ends("wall", waited=60), ends("wall", waited=60)), passes)
-    slots = ScriptedSlot(run), ScriptedSlot(run)
-    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
-    assert runs_of_samples(*slots) == 3
-
-
-def test_a_timeout_that_nobody_else_caused_stands() -> None:
-    run = together(in_turn(ends("wall", waited=1)), passes)
-    slots = ScriptedSlot(run), ScriptedSlot(run)
-    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
-    assert runs_of_samples(*slots) == 2
-
-
-def test_cpu_time_needs_no_second_run() -> None:
-    run = together(in_turn(ends("cpu")), passes)
-    slots = ScriptedSlot(run), ScriptedSlot(run)
-    assert [verdict.says for verdict in scorer(*slots).score(samples(2))] == ["timeout", "pass"]
-    assert runs_of_samples(*slots) == 2
-
-
-def test_alone_is_alone() -> None:
-    turns, most, running = Turns(), 0, 0
-    lock, start = threading.Lock(), threading.Barrier(8, timeout=30)
-
-    def work(alone: bool) -> None:
-        nonlocal most, running
-        start.wait()
-        for _ in range(50):
-            with turns.alone() if alone else turns.beside_others():
-                with lock:
-                    running += 1
-                    most = max(most, running if alone else 0)
-                with lock:
-                    running -= 1
-
-    threads = [threading.Thread(target=work, args=(number < 2,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert most == 1
 
 
 def test_a_slot_that_can_not_start_is_raised() -> None:
