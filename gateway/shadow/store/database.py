@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_random
 
 from gateway.shadow.store.errors import StoreUnavailable
 
@@ -155,9 +156,11 @@ def _shown(url: URL) -> str:
 
 
 def _make_file(path: Path, where: str) -> None:
+    """Never opens a database that is there: closing it would end the locks that this process has on it (POSIX)."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         remedy = "Give a file in a folder that can be written."
         raise StoreUnavailable(f"the file can't be opened: {error.strerror}", where, remedy) from None
@@ -165,9 +168,16 @@ def _make_file(path: Path, where: str) -> None:
 
 def _prepare(driver: Any, _: object) -> None:
     cursor = driver.cursor()
+    # For this step alone SQLite does not wait for others, who may be at the same.
+    for attempt in Retrying(
+        retry=retry_if_exception_message(match="database is locked"),
+        wait=wait_random(0.01, 0.05),
+        stop=stop_after_delay(_BUSY / 1000),
+        reraise=True,
+    ):
+        with attempt:
+            cursor.execute("PRAGMA journal_mode = WAL")
     for pragma in (
-        f"busy_timeout = {_BUSY}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "secure_delete = ON",  # what is deleted is overwritten

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, not_, select, true
 
 from gateway.config_base import Settings
 from gateway.shadow.store.database import Database
@@ -14,6 +14,8 @@ from gateway.shadow.store.records import OPEN, Purged
 from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, served
 
 DAY = 86_400.0
+LONGEST_ANSWER = 3_600.0
+"""Seconds after which a model server that was asked will not answer any more: whoever asked is gone."""
 Days = Annotated[float, Field(ge=0, le=3_650)]
 
 
@@ -24,6 +26,8 @@ class Retention(Settings):
     """With their runs and scores, and counters and gaps of that time."""
     answers: Days = 0
     """After they were scored; 0: not at all. From the time of the sample."""
+    unscored: Days = 3
+    """Answers that nobody has scored by then; their runs are errors."""
     prompts: bool = False
     """Whether prompts are stored at all; if so, as long as samples."""
 
@@ -42,7 +46,6 @@ def purge(connection: Connection, *, before: float | None, key: str | None) -> P
     # In the order in which others lock them; scores go with their runs.
     runs_gone = _delete(connection, runs, runs.c.sample_id.in_(chosen))
     samples_gone = _delete(connection, samples, and_(true(), *wanted))
-    _forget_unused(connection)
     counters_gone = gaps_gone = 0
     if key is None and before is not None:
         counters_gone = _delete(connection, counters, counters.c.day < day_of(before))
@@ -53,7 +56,7 @@ def purge(connection: Connection, *, before: float | None, key: str | None) -> P
 def purge_everything(connection: Connection) -> Purged:
     count = connection.scalar(select(func.count()).select_from(scores))
     runs_gone, samples_gone = _delete(connection, runs, true()), _delete(connection, samples, true())
-    _forget_unused(connection)
+    connection.execute(delete(served))
     return Purged(
         samples_gone, runs_gone, count or 0, _delete(connection, counters, true()), _delete(connection, gaps, true())
     )
@@ -69,7 +72,8 @@ def overwrite(database: Database) -> None:
     """Sees that what was deleted can't be read from the database's files. Copies, backups and disks are others' matter.
 
     SQLite has overwritten the rows already; what is left is in its log and in parts of the file that nothing uses.
-    PostgreSQL keeps deleted rows until vacuumed; a full vacuum writes the tables anew, and others wait meanwhile.
+    PostgreSQL keeps deleted rows until vacuumed; a full vacuum writes the tables anew, and others wait meanwhile. Its
+    write-ahead log has them until the server recycles it.
     """
     with database.outside_transactions() as cursor:
         if not database.is_sqlite:
@@ -93,12 +97,3 @@ def empty_log(database: Database) -> bool:
 
 def _delete(connection: Connection, table: Table, wanted: ColumnElement[Any]) -> int:
     return connection.execute(delete(table).where(wanted)).rowcount
-
-
-def _forget_unused(connection: Connection) -> None:
-    used = or_(
-        served.c.id.in_(select(runs.c.served_id)),
-        served.c.id.in_(select(samples.c.first_id).where(samples.c.first_id.is_not(None))),
-        served.c.id.in_(select(samples.c.second_id).where(samples.c.second_id.is_not(None))),
-    )
-    connection.execute(delete(served).where(not_(used)))

@@ -14,7 +14,7 @@ from gateway.shadow.store.database import Database
 from gateway.shadow.store.evidence import Evidence
 from gateway.shadow.store.migrate import upgrade
 from gateway.shadow.store.records import OPEN, Claim, Gap, Purged, Run, Sample, Score, State, Total
-from gateway.shadow.store.retention import DAY, Retention
+from gateway.shadow.store.retention import DAY, LONGEST_ANSWER, Retention
 from gateway.shadow.store.rows import run_row, sample_row, served_row
 from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, served
 
@@ -37,7 +37,8 @@ class Store:
     """Evidence, in a database. For the scorer and commands: it blocks, so it is not for the gateway's event loop.
 
     Every write may be repeated, and then changes nothing: what is delivered twice is stored once. Every method raises
-    StoreUnavailable, and then has written nothing. Threads may share it.
+    StoreUnavailable; what it was to write is then all written (the server may have died just after) or not at all, and
+    is to be written again. Threads may share it.
     """
 
     def __init__(self, database: Database, keep: Retention, clock: Callable[[], float]) -> None:
@@ -127,12 +128,13 @@ class Store:
             connection.execute(update(runs).where(mine).values(changed))
         return new
 
-    def settle(self, before: float) -> int:
-        """Gives up what is still open of samples from before a time: errors. How many.
+    def settle(self, before: float, states: Collection[State] = OPEN) -> int:
+        """Gives up runs that are still open (in these states) of samples from before a time: errors. How many.
 
-        `Evidence.events` does not go past an open run, so one whose answer will never come has to be given up.
+        `Evidence.events` does not go past an open run, so one whose answer will never come has to be given up. `expire`
+        does this too, later.
         """
-        late = and_(runs.c.state.in_(OPEN), runs.c.at < before)
+        late = and_(runs.c.state.in_(set(states) & set(OPEN)), runs.c.at < before)
         with self._database.writing() as connection:
             given_up = update(runs).where(late).values(state=State.ERROR, answer=None, worker=None, expires=None)
             return connection.execute(given_up).rowcount
@@ -177,8 +179,10 @@ class Store:
         return purged
 
     def expire(self) -> Purged:
-        """Deletes what is older than `Retention` says; to be called now and then."""
+        """Deletes what is older than `Retention` says, and gives up what stayed open; to be called now and then."""
         now = self._clock()
+        self.settle(now - LONGEST_ANSWER, [State.ASKED])
+        self.settle(now - self._keep.unscored * DAY)
         with self._database.writing() as connection:
             purged = retention.purge(connection, before=now - self._keep.samples * DAY, key=None)
             retention.drop_answers(connection, now - self._keep.answers * DAY)

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
 from gateway.shadow.gate.draws import Outcome
 from gateway.shadow.store import Store, StoreUnavailable, open_store
 from tests.gateway.shadow.store.evidence import Time, a_sample, a_score, both
 from tests.gateway.shadow.store.postgres import Server
-from tests.gateway.shadow.store.worker import work
+from tests.gateway.shadow.store.worker import PROCESSES, work
 
+MORTALS = 4
+"""Fewer than it takes for a run to be given up as what ends its workers."""
 HOLDER = """
 import sys
 from gateway.shadow.store import open_store
@@ -47,7 +48,7 @@ def test_the_lease_of_a_killed_worker_runs_out(store: Store, url: str, time: Tim
     assert [(one, two) for _, one, two in store.evidence.pairs()] == [(Outcome.PASS, Outcome.PASS)]
 
 
-def test_workers_that_are_killed_all_the_time_score_everything_once(store: Store, url: str) -> None:
+def test_workers_that_are_killed_score_everything_once(store: Store, url: str) -> None:
     samples = [a_sample(number) for number in range(12)]
     for sample in samples:
         store.add(sample, *both(sample))
@@ -58,14 +59,11 @@ def test_workers_that_are_killed_all_the_time_score_everything_once(store: Store
 
 def work_through(url: str) -> int:
     """Two workers at a time, each replaced when it is killed; how many were."""
-    seeds, killed = count(1), 0
+    numbers, killed = count(1), 0
     workers: list[BaseProcess] = []
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["gateway.shadow.store", "psycopg"])
 
     def start() -> BaseProcess:
-        seed = next(seeds)
-        process = context.Process(target=work, args=(url, f"worker {seed}", seed))
+        process = PROCESSES.Process(target=work, args=(url, next(numbers), MORTALS))
         process.start()
         return process
 

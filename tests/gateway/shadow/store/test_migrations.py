@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -13,6 +11,7 @@ from gateway.shadow.store import StoreUnavailable, open_store
 from gateway.shadow.store.database import Database
 from gateway.shadow.store.schema import metadata
 from tests.gateway.shadow.store.evidence import a_sample
+from tests.gateway.shadow.store.worker import PROCESSES, open_and_add
 
 
 def test_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
@@ -42,12 +41,13 @@ def test_opening_again_changes_nothing(url: str) -> None:
 
 
 def test_many_may_open_it_at_once(url: str) -> None:
-    def work(number: int) -> None:
-        with open_store(url) as store:
-            store.add(a_sample(number))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(8)))
+    together = PROCESSES.Barrier(8)
+    openers = [PROCESSES.Process(target=open_and_add, args=(url, number, together)) for number in range(8)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join()
+    assert [opener.exitcode for opener in openers] == [0] * 8
     with open_store(url) as store:
         assert [drawn.sample for drawn in store.evidence.samples()] == [a_sample(number) for number in range(8)]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway.shadow.store import Counter, Gap, Purged, Retention, Store, Total, open_store
+from gateway.shadow.store import Counter, Gap, Purged, Retention, State, Store, Total, open_store
 from gateway.shadow.store.database import Database
 from tests.gateway.shadow.store.conftest import Open
-from tests.gateway.shadow.store.evidence import NOON, Time, a_run, a_sample, a_score, both
+from tests.gateway.shadow.store.evidence import NOON, Time, a_run, a_sample, a_score, both, stored
 from tests.gateway.shadow.store.postgres import Server
 
 DAY = 86_400
@@ -81,6 +81,22 @@ def test_what_is_old_expires(opened: Open, time: Time) -> None:
     assert opened().expire().rows == 0
 
 
+def test_what_stays_open_is_given_up(opened: Open, time: Time) -> None:
+    store = opened(unscored=2)
+    samples = [a_sample(number) for number in range(3)]
+    store.add(samples[0], *both(samples[0], state=State.ASKED))
+    for sample in samples[1:]:
+        store.add(sample, *both(sample))
+    store.claim("w", seconds=60)
+    time.now = NOON + 3_601
+    store.expire()
+    assert store.backlog() == {State.ASKED: 0, State.WAITING: 3, State.LEASED: 1}
+    time.now = NOON + 2 + 2 * DAY
+    store.expire()
+    assert store.backlog() == {State.ASKED: 0, State.WAITING: 2, State.LEASED: 0}
+    assert sum(run.answer is not None for run, _, _ in stored(store)) == 2
+
+
 def test_a_score_for_what_was_purged_is_none(store: Store) -> None:
     sample = a_sample()
     store.add(sample, a_run(sample))
@@ -117,6 +133,8 @@ def test_nothing_of_it_is_left_in_postgresqls_tables(postgres: Server) -> None:
             store.add(sample, a_run(sample, answer="marker-answer"))
         store.add(replace(a_sample(99), key="b"))
         database = Database(url)
+        with database.writing() as connection:
+            connection.execute(text("ANALYZE"))
         checkpoint(database)
         assert in_files(postgres.data / "base", b"marker-")
         assert store.purge(key="a").samples == 20

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from random import Random
 
 import pytest
 
@@ -69,6 +72,35 @@ def test_what_comes_twice_is_stored_once(store: Store) -> None:
     store.add(sample, *both(sample))
     assert [(state, count) for _, state, count in stored(store)] == [(State.SCORED, 1)] * 2
     assert [scored.outcome for _, scored, _ in store.evidence.runs()] == [Outcome.PASS] * 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_deliveries_may_come_again_at_any_later_time(opened: Open, seed: int) -> None:
+    random = Random(seed)
+    store = opened()
+    once: list[Callable[[], object]] = []
+    for number in range(4):
+        sample = a_sample(number)
+        first, second = both(sample)
+        once.append(partial(store.add, sample, *both(sample, state=State.ASKED)))
+        once.append(partial(store.add, sample, first))
+        once.append(partial(store.add, sample, replace(second, state=random.choice([State.SHED, State.WAITING]))))
+        once.append(partial(store.record, a_score(first, random.choice([*Says])), a_score(first, number=1)))
+        once.append(partial(store.count, "s", [Total("2027-01-15", Counter.MATCHED, number)]))
+        once.append(partial(store.gap, Gap("s", NOON + number, "why", random.choice([None, NOON + 9]))))
+
+    def everything() -> tuple[object, ...]:
+        return list(store.evidence.samples(answers=True)), store.evidence.totals(), store.evidence.gaps()
+
+    for do in once:
+        do()
+    expected = everything()
+    store.purge(everything=True)
+    for place, do in enumerate(once):
+        do()
+        for again in random.choices(once[: place + 1], k=2):
+            again()
+    assert everything() == expected
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.CANCELLED, State.SHED, State.ERROR, State.BEYOND_WINDOW])
