@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest) -> str:
         found: str = request.getfixturevalue("sqlite_url")
         return found
     server: Server = request.getfixturevalue("postgres")
-    return server.new_database()
+    return server.empty_database()
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def check_all_scored(store: Store, samples_expected: int) -> None:
 
 def test_a_killed_postgresql_loses_nothing(postgres: Server) -> None:
     """One adds and one scores, as often as it takes, while the server is killed and started again."""
-    url = postgres.new_database()
+    url = postgres.empty_database()
     failures: Counter[str] = Counter()
     enough = threading.Event()
     added: list[str] = []

@@ -126,7 +126,7 @@ def test_nothing_of_it_is_left_in_sqlites_files(tmp_path: Path, sqlite_url: str,
 
 
 def test_nothing_of_it_is_left_in_postgresqls_tables(postgres: Server) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     with open_store(url, keep=Retention(prompts=True)) as store:
         for number in range(20):
             sample = a_sample(number, key="a", request_id="marker-id", prompt="marker-prompt")

@@ -44,7 +44,7 @@ def test_a_server_that_is_not_there() -> None:
 
 def test_a_password_is_shown_nowhere(postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    url = postgres.new_database().replace("postgres@", f"nobody:{SECRET}@")
+    url = postgres.empty_database().replace("postgres@", f"nobody:{SECRET}@")
     error, printed = failure(lambda: open_store(url))
     assert 'role "nobody" does not exist' in error.what
     assert SECRET not in printed + caplog.text
@@ -112,7 +112,7 @@ def test_neither_prompts_nor_answers_are_told(url: str, caplog: pytest.LogCaptur
 
 def test_a_row_that_postgresql_quotes(postgres: Server) -> None:
     """Its message on a violated constraint has the whole row in it."""
-    database = Database(postgres.new_database())
+    database = Database(postgres.empty_database())
 
     def break_it() -> None:
         with database.writing() as connection:
