@@ -62,7 +62,7 @@ def this_suite(tallies: Sequence[Tally], confidence: float = 0.95) -> Estimate:
     share = spread / (worst + uncertain) if pooled else 1.0  # above 1 by chance; capped, it would be too low on average
     effective = tasks * tasks / (share * sum(1 / tally.completions for tally in tallies))
     degrees = max(1, sum(max(1, tally.completions - 1) for tally in tallies) - 1)
-    interval = _wilson(rate, effective, 0.25 / completions, two_sided_t(confidence, degrees))
+    interval = wilson(rate, effective, 0.25 / completions, two_sided_t(confidence, degrees))
     return Estimate(rate, tasks, completions, interval)
 
 
@@ -100,11 +100,12 @@ def tasks_like_these(tallies: Sequence[Tally], confidence: float = 0.95) -> Esti
     variance = sum((tally.rate - rate) ** 2 for tally in tallies) / (tasks - 1) / tasks
     pooled = rate * (1 - rate)
     effective = min(pooled / variance, completions) if variance else tasks
-    interval = _wilson(rate, effective, 0.25 / completions, two_sided_t(confidence, tasks - 1))
+    interval = wilson(rate, effective, 0.25 / completions, two_sided_t(confidence, tasks - 1))
     return Estimate(rate, tasks, completions, interval)
 
 
-def _wilson(rate: float, effective: float, step: float, quantile: float) -> Interval:
+def wilson(rate: float, effective: float, step: float, quantile: float) -> Interval:
+    """Of a rate of so many effective completions; `step`: continuity correction, added on both sides."""
     square = quantile * quantile / effective
     center = (rate + square / 2) / (1 + square)
     half = sqrt(square * rate * (1 - rate) + square * square / 4) / (1 + square) + step
