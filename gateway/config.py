@@ -32,9 +32,18 @@ def environment_with(added: Mapping[str, str]) -> dict[str, str]:
 
 def cache_dir() -> Path:
     """Where files that can be made again are kept: $XDG_CACHE_HOME/yardstick, or ~/.cache/yardstick."""
-    root = environment("XDG_CACHE_HOME")
+    return _base_dir("XDG_CACHE_HOME", ".cache")
+
+
+def data_dir() -> Path:
+    """Where what can't be made again is kept: $XDG_DATA_HOME/yardstick, or ~/.local/share/yardstick."""
+    return _base_dir("XDG_DATA_HOME", ".local/share")
+
+
+def _base_dir(variable: str, default: str) -> Path:
+    root = environment(variable)
     # The XDG base directory specification tells readers to ignore relative paths.
-    return (Path(root) if root and Path(root).is_absolute() else Path.home() / ".cache") / "yardstick"
+    return (Path(root) if root and Path(root).is_absolute() else Path.home() / default) / "yardstick"
 
 
 class EndpointSettings(Settings):

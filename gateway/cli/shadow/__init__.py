@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from gateway.cli.shadow.fetch import fetch
+from gateway.cli.shadow.purge import purge
+from gateway.cli.shadow.report import report
 from gateway.cli.shadow.samples import samples
 from gateway.cli.shadow.sandbox import sandbox
 from gateway.cli.shadow.score import score
@@ -20,5 +22,5 @@ def shadow() -> None:
     """Score models' code by running its tests, in a sandbox."""
 
 
-for command in (score, samples, sandbox, setup, fetch):
+for command in (score, samples, sandbox, setup, fetch, report, purge):
     shadow.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +28,11 @@ def five_tables(pairs: Iterable[PairRow]) -> list[Table]:
         if suite_name(row.of.stratum.suite) == DEFAULT and row.cut.by is not By.LENGTH:
             strata.setdefault(row.of, []).append(row)
     return [_table(of, rows) for of, rows in strata.items()]
+
+
+def references_of(tables: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """All that the tables refer to, once each."""
+    return list({repr(found): found for table in tables for found in table["references"]}.values())
 
 
 def _table(of: Compared, rows: list[PairRow]) -> Table:

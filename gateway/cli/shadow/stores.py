@@ -1,0 +1,66 @@
+"""`--store`: the store of shadow-eval that a command reads or purges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.config import data_dir
+from gateway.shadow.store import Store, StoreUnavailable, open_store
+
+_SECRET = re.compile(r"//[^/\s]*@")
+
+store_option = click.option(
+    "--store",
+    "store_url",
+    metavar="URL",
+    help="sqlite:///FILE or postgresql://USER@HOST/DATABASE (the password is better in PGPASSWORD or ~/.pgpass)."
+    " Default: $XDG_DATA_HOME/yardstick/shadow.db, or below ~/.local/share.",
+)
+
+
+class StoreCommand(click.Command):
+    """A command that is given a URL, which may hold a password: what is said of a wrong command line never shows it."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if _SECRET.search(error.format_message()):
+                shown = _SECRET.sub("//***@", error.format_message())
+                raise click.UsageError(shown, ctx=error.ctx) from None
+            raise
+
+
+def default_store() -> str:
+    return f"sqlite:///{data_dir() / 'shadow.db'}"
+
+
+@contextmanager
+def opened(url: str | None) -> Iterator[Store]:
+    """Raises StoreUnavailable, also for a SQLite file that is not there: one that is made now has nothing to read."""
+    url = url or default_store()
+    path = _sqlite_file(url)
+    if path is not None and not path.exists():
+        remedy = "Name the store that shadow-eval writes to with --store URL."
+        raise StoreUnavailable("there is no such file", f"SQLite file {path}", remedy)
+    with open_store(url) as store:
+        yield store
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """None for what is no SQLite file's URL; whether it is any database's, the store says."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+    return Path(parsed.database) if parsed.drivername.startswith("sqlite") and parsed.database else None
