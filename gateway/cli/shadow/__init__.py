@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.shadow.fetch import fetch
+from gateway.cli.shadow.gate import gate
 from gateway.cli.shadow.purge import purge
 from gateway.cli.shadow.report import report
 from gateway.cli.shadow.samples import samples
@@ -22,5 +23,5 @@ def shadow() -> None:
     """Score models' code by running its tests, in a sandbox."""
 
 
-for command in (score, samples, sandbox, setup, fetch, report, purge):
+for command in (score, samples, sandbox, setup, fetch, report, gate, purge):
     shadow.add_command(command)

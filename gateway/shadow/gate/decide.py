@@ -171,8 +171,9 @@ def _reason(report: BucketReport, delta: float) -> str:
         says = f"the difference is above {report.bounds.lower:+.3f}: a deficit of less than {delta:g}"
     else:
         needed = "over 50,000" if report.needed is None else f"about {report.needed:,}"
+        # The two bounds that decide: the other two may already lie on one side.
         says = (
-            f"the difference lies between {report.bounds.lower:+.3f} and {report.bounds.upper:+.3f}, on both sides of"
+            f"the difference lies between {report.bounds.lower:+.3f} and {report.joint.upper:+.3f}, on both sides of"
             f" {-delta:g}; {needed} pairs more are expected to be needed"
         )
     if report.answer is Answer.HOLDS and report.if_dropped_fail.lower < -delta:

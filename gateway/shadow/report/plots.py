@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from gateway.shadow.report.texts import percent, points
+from gateway.shadow.report.texts import MINUS, percent, points
 
 Row = Mapping[str, Any]
 
@@ -25,10 +25,10 @@ _TOP = 26
 def rates_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
     """pass@1 of both families on the pairs of each part, a line a part."""
     scale = _Scale(0.0, 1.0)
-    body = [_axis(scale, len(rows), [0, 0.25, 0.5, 0.75, 1.0], percent_tick)]
+    body = [_axis(scale, len(rows), [0, 0.25, 0.5, 0.75, 1.0], _percent_tick)]
     for place, row in enumerate(rows):
         y = _TOP + _STEP * place + _STEP / 2
-        body.append(_label(row["part"], f"{row['pairs']:,} pairs", y))
+        body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
         for side, shift in (("first", -8), ("second", 8)):
             if rate := row[f"{side}_pass_at_1"]:
                 body.append(_mark(scale, side, rate["value"], _widest(rate), y + shift, percent(rate["value"])))
@@ -37,22 +37,26 @@ def rates_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
 
 
 def differences_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
-    """First minus second in points of pass@1, a line a part, zero in the middle."""
+    """First minus second in points of pass@1, a line a part. Coloured where one is shown to be better."""
     most = max((abs(end) for row in rows for end in _ends(row["difference"])), default=0.1)
     reach = min(1.0, max(0.1, ceil(most * 10) / 10))
     scale = _Scale(-reach, reach)
-    body = [_axis(scale, len(rows), [-reach, -reach / 2, 0, reach / 2, reach], points)]
+    body = [_axis(scale, len(rows), [-reach, -reach / 2, 0, reach / 2, reach], _point_tick)]
     for place, row in enumerate(rows):
         y = _TOP + _STEP * place + _STEP / 2
-        body.append(_label(row["part"], f"{row['pairs']:,} pairs", y))
+        body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
         if difference := row["difference"]:
             value = difference["value"]
-            body.append(_mark(scale, _better(value), value, difference, y, points(value)))
+            body.append(_mark(scale, _better(difference), value, difference, y, points(value)))
     return _svg(f"{first} minus {second}, in points of pass@1", len(rows), body)
 
 
-def percent_tick(share: float) -> str:
+def _percent_tick(share: float) -> str:
     return f"{share:.0%}"
+
+
+def _point_tick(difference: float) -> str:
+    return f"{100 * difference:+.0f}".replace("-", MINUS) if difference else "0"
 
 
 class _Scale:
@@ -75,8 +79,12 @@ def _ends(difference: Row | None) -> Iterator[float]:
         yield from (difference[name] for name in ("value", "low", "high") if difference[name] is not None)
 
 
-def _better(difference: float) -> str:
-    return "first" if difference > 0 else "second" if difference < 0 else "even"
+def _better(difference: Row) -> str:
+    """Which family is shown to be: neither, where the interval has zero in it."""
+    low, high = difference["low"], difference["high"]
+    if low is None or low <= 0 <= high:
+        return "even"
+    return "first" if low > 0 else "second"
 
 
 def _svg(title: str, rows: int, body: Sequence[Markup]) -> Markup:
