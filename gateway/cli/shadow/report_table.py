@@ -17,12 +17,13 @@ from gateway.shadow.report.references import CLAIMED, PUBLISHED
 from gateway.shadow.report.texts import (
     NONE,
     between,
-    between_points,
     headline,
     percent,
     points,
+    population_points,
     served_name,
     stratum_name,
+    suite_points,
 )
 
 _PLAIN_WIDTH = 150
@@ -129,7 +130,8 @@ def _pairs(name: str, rows: list[Row]) -> Table:
             percent(_value(row["first_pass_at_1"])),
             percent(_value(row["second_pass_at_1"])),
             points(_value(row["difference"])),
-            escape(between_points(row["difference"])),
+            suite_points(row["difference"]),
+            population_points(row["difference"]),
             points(_value(row["weighted"])),
             f"{row['pairs']:,}",
             f"{row['tasks']:,}",
@@ -147,6 +149,7 @@ def _five(found: Row) -> Table:
         f"measured: {escape(first)}",
         f"measured: {escape(second)}",
         "difference",
+        "of these tasks, 95 %",
         "tasks",
         "pairs",
         f"{CLAIMED} (first / second)",
@@ -158,6 +161,7 @@ def _five(found: Row) -> Table:
             escape(row["category"]),
             *(percent(_value(row["measured"][side])) for side in ("first", "second")),
             points(_value(row["difference"])),
+            suite_points(row["difference"]),
             f"{row['tasks']:,}",
             f"{row['pairs']:,}",
             " / ".join(percent(claims[side]) for side in ("first", "second")),

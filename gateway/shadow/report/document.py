@@ -131,7 +131,7 @@ def _pair(row: PairRow) -> Document:
     return _part(row.of, row.cut) | {
         "pairs": row.pairs,
         "tasks": row.difference.tasks if row.difference else 0,
-        "difference": difference_value(row.difference),
+        "difference": difference_value(row.difference, row.suite),
         "weighted": weighted_value(row.weighted),
         "first_pass_at_1": side_value(row.first),
         "second_pass_at_1": side_value(row.second),
@@ -141,8 +141,8 @@ def _pair(row: PairRow) -> Document:
         "second_only": row.second_only,
         "dropped": row.dropped,
         "never_pairs": row.never_pairs,
-        "if_dropped_fail": difference_value(row.if_dropped_fail),
-        "if_dropped_pass": difference_value(row.if_dropped_pass),
+        "if_dropped_fail": estimate_value(row.if_dropped_fail),
+        "if_dropped_pass": estimate_value(row.if_dropped_pass),
     }
 
 

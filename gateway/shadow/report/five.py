@@ -54,7 +54,7 @@ def _row(row: PairRow, served: tuple[Served, Served]) -> Table:
         "tasks": row.difference.tasks if row.difference else 0,
         "pairs": row.pairs,
         "measured": {"first": side_value(row.first), "second": side_value(row.second)},
-        "difference": difference_value(row.difference),
+        "difference": difference_value(row.difference, row.suite),
         CLAIMED: {side: _claim(each, row) for side, each in zip(("first", "second"), served, strict=True)},
         PUBLISHED: {side: _published(each, row) for side, each in zip(("first", "second"), served, strict=True)},
     }

@@ -17,12 +17,13 @@ from gateway.shadow.report.references import CLAIMED, PUBLISHED
 from gateway.shadow.report.texts import (
     NONE,
     between,
-    between_points,
     headline,
     percent,
     points,
+    population_points,
     served_name,
     stratum_name,
+    suite_points,
 )
 
 Row = Mapping[str, Any]
@@ -42,7 +43,8 @@ def page(document: Document) -> str:
         "points": _figure(points),
         "count": _figure(lambda count: f"{count:,}"),
         "between": between,
-        "between_points": between_points,
+        "suite_points": suite_points,
+        "population_points": population_points,
         "served": served_name,
         "stratum": stratum_name,
         "headline": headline,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.shadow.gate.draws import Outcome
 from gateway.shadow.report.rates import WeightedSums, weight_of
 from gateway.shadow.report.strata import Compared, Cut
 from gateway.shadow.statistics.intervals import Estimate, tasks_like_these, this_suite
-from gateway.shadow.statistics.paired import paired_difference
+from gateway.shadow.statistics.paired import PairTally, paired_difference, suite_difference
 from gateway.shadow.statistics.tally import Tally
 from gateway.shadow.statistics.weighted import Weighted, weighted_difference
 
@@ -28,15 +29,16 @@ class SideRate:
 class PairRow:
     """Differences are first minus second in pass@1. What rests on verdicts is None where no pair has both.
 
-    `difference`: for tasks like these, each task counts the same; `weighted`: each pair counts one over its propensity
-    (Hájek). `dropped`: pairs without a verdict on some side, for an error or because a run was shed; `if_dropped_fail`
-    and `if_dropped_pass`: the difference with them, what has no verdict counted against the first family and in its
-    favour. `never_pairs`: cancelled, or beyond a window.
+    `difference`: for tasks like these, and `suite`: for these tasks; in both each task counts the same. `weighted`:
+    each pair counts one over its propensity (Hájek). `dropped`: pairs without a verdict on some side, for an error or
+    because a run was shed; `if_dropped_fail` and `if_dropped_pass`: the difference with them, what has no verdict
+    counted against the first family and in its favour. `never_pairs`: cancelled, or beyond a window.
     """
 
     of: Compared
     cut: Cut
     difference: Estimate | None
+    suite: Estimate | None
     weighted: Weighted | None
     first: SideRate | None
     second: SideRate | None
@@ -75,6 +77,7 @@ class PairTotals:
     _second: _Side = field(default_factory=_Side)
     _rated: Counter[str] = field(default_factory=Counter)
     _tried: Counter[str] = field(default_factory=Counter)
+    _differences: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _sums: defaultdict[str, WeightedSums] = field(default_factory=lambda: defaultdict(WeightedSums))
     _cells: Counter[tuple[bool, bool]] = field(default_factory=Counter)
     _dropped: int = 0
@@ -94,7 +97,9 @@ class PairTotals:
         self._first.seen[task_id] += first.passed
         self._second.seen[task_id] += second.passed
         self._cells[first.passed, second.passed] += 1
-        self._sums[task_id].add(weight_of(propensity), int(first.passed) - int(second.passed))
+        difference = int(first.passed) - int(second.passed)
+        self._differences[task_id][difference] += 1
+        self._sums[task_id].add(weight_of(propensity), difference)
 
     def row(self, of: Compared, cut: Cut) -> PairRow:
         first, second = self._first, self._second
@@ -102,6 +107,7 @@ class PairTotals:
             of=of,
             cut=cut,
             difference=_difference(first.seen, second.seen, self._rated),
+            suite=_suite(self._differences.values()),
             weighted=weighted_difference([sums.sum for sums in self._sums.values()]),
             first=_rate(first.seen, self._rated),
             second=_rate(second.seen, self._rated),
@@ -123,6 +129,11 @@ def _tallies(passed: Counter[str], of: Counter[str]) -> list[Tally]:
 def _difference(first: Counter[str], second: Counter[str], of: Counter[str]) -> Estimate | None:
     pairs = list(zip(_tallies(first, of), _tallies(second, of), strict=True))
     return paired_difference(pairs) if pairs else None
+
+
+def _suite(differences: Iterable[Counter[int]]) -> Estimate | None:
+    tallies = [PairTally(counts[1], counts[0], counts[-1]) for counts in differences]
+    return suite_difference(tallies) if tallies else None
 
 
 def _rate(passed: Counter[str], of: Counter[str]) -> SideRate | None:

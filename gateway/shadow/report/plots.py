@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from gateway.shadow.report.texts import MINUS, percent, points
+from gateway.shadow.report.texts import MINUS, percent, points, widest
 
 Row = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def rates_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
         body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
         for side, shift in (("first", -8), ("second", 8)):
             if rate := row[f"{side}_pass_at_1"]:
-                body.append(_mark(scale, side, rate["value"], _widest(rate), y + shift, percent(rate["value"])))
+                body.append(_mark(scale, side, rate["value"], widest(rate), y + shift, percent(rate["value"])))
     title = f"pass@1 of {first} and {second} on the same prompts"
     return _svg(title, len(rows), body)
 
@@ -46,8 +46,8 @@ def differences_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
         y = _TOP + _STEP * place + _STEP / 2
         body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
         if difference := row["difference"]:
-            value = difference["value"]
-            body.append(_mark(scale, _better(difference), value, difference, y, points(value)))
+            value, interval = difference["value"], widest(difference)
+            body.append(_mark(scale, _better(interval), value, interval, y, points(value)))
     return _svg(f"{first} minus {second}, in points of pass@1", len(rows), body)
 
 
@@ -68,20 +68,15 @@ class _Scale:
         return round(_LABELS + share * (_WIDTH - _LABELS - _RIGHT), 1)
 
 
-def _widest(rate: Row) -> Row:
-    """The interval for tasks like these, or else of this suite."""
-    population: Row = rate["tasks_like_these"]
-    return population if population["low"] is not None else rate["this_suite"]
-
-
 def _ends(difference: Row | None) -> Iterator[float]:
     if difference:
-        yield from (difference[name] for name in ("value", "low", "high") if difference[name] is not None)
+        ends = difference["value"], widest(difference)["low"], widest(difference)["high"]
+        yield from (end for end in ends if end is not None)
 
 
-def _better(difference: Row) -> str:
+def _better(interval: Row) -> str:
     """Which family is shown to be: neither, where the interval has zero in it."""
-    low, high = difference["low"], difference["high"]
+    low, high = interval["low"], interval["high"]
     if low is None or low <= 0 <= high:
         return "even"
     return "first" if low > 0 else "second"

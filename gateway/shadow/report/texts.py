@@ -32,6 +32,16 @@ def between_points(value: Value | None) -> str:
     return _between(value, points)
 
 
+def suite_points(found: Value | None) -> str:
+    """The interval of a difference, for these tasks."""
+    return between_points(found and found["this_suite"])
+
+
+def population_points(found: Value | None) -> str:
+    """The interval of a difference, for tasks like these."""
+    return between_points(found and found["tasks_like_these"])
+
+
 def _between(value: Value | None, text: Callable[[float], str]) -> str:
     if value is None:
         return NONE
@@ -51,21 +61,26 @@ def stratum_name(row: Value) -> str:
     return ", ".join(word for word in words if word)
 
 
+def widest(found: Value) -> Value:
+    """The interval for tasks like these, or else of this suite."""
+    population: Value = found["tasks_like_these"]
+    return population if population["low"] is not None else found["this_suite"]
+
+
 def headline(row: Value) -> str:
     """One sentence on a row of pairs."""
     first, second, difference = row["first"]["model"], row["second"]["model"], row["difference"]
     if difference is None:
         return f"No pair of {first} and {second} has two verdicts yet."
-    rests = f"{row['pairs']:,} pairs on {row['tasks']:,} tasks"
-    low, high = difference["low"], difference["high"]
+    interval, rests = widest(difference), f"{row['pairs']:,} pairs on {row['tasks']:,} tasks"
+    value, low, high = difference["value"], interval["low"], interval["high"]
     if low is None:
-        return (
-            f"{first} differs from {second} by {points(difference['value'])} points on the same prompts; {rests} say"
-            f" nothing of other tasks yet ({difference['missing'].partition(': ')[2]})."
-        )
-    where = f"{points(difference['value'])} points (95 %: {points(low)} to {points(high)}; {rests})"
+        why = interval["missing"].partition(": ")[2]
+        return f"Too few pairs of {first} and {second} to tell ({rests}: {why})."
+    where = "on the same prompts" if interval is difference["tasks_like_these"] else "on these very tasks"
+    told = f"{points(value)} points (95 %: {points(low)} to {points(high)}; {rests})"
     if low > 0:
-        return f"{first} is better than {second} on the same prompts: {where}."
+        return f"{first} is better than {second} {where}: {told}."
     if high < 0:
-        return f"{first} is worse than {second} on the same prompts: {where}."
-    return f"Neither {first} nor {second} is shown to be better on the same prompts: {where}."
+        return f"{first} is worse than {second} {where}: {told}."
+    return f"Neither {first} nor {second} is shown to be better {where}: {told}."

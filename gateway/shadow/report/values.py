@@ -17,19 +17,20 @@ def estimate_value(estimate: Estimate | None) -> Value | None:
     return {"value": estimate.value, **_ends(estimate.interval), "missing": estimate.missing}
 
 
-def difference_value(estimate: Estimate | None) -> Value | None:
-    """With its number of tasks."""
-    found = estimate_value(estimate)
-    return found | {"tasks": estimate.tasks} if found and estimate else None
+def difference_value(population: Estimate | None, suite: Estimate | None) -> Value | None:
+    """Of pairs: one value, with an interval for each of the two populations."""
+    return None if suite is None else _both(suite, population)
 
 
 def side_value(side: SideRate | None) -> Value | None:
-    if side is None:
-        return None
+    return None if side is None else _both(side.suite, side.population)
+
+
+def _both(suite: Estimate, population: Estimate | None) -> Value:
     return {
-        "value": side.suite.value,
-        "this_suite": estimate_value(side.suite),
-        "tasks_like_these": estimate_value(side.population),
+        "value": suite.value,
+        "this_suite": estimate_value(suite),
+        "tasks_like_these": estimate_value(population),
     }
 
 

@@ -49,15 +49,11 @@ def this_suite(tallies: Sequence[Tally], confidence: float = 0.95) -> Estimate:
     """
     rate = mean_pass_at_k(tallies)
     tasks, completions = len(tallies), sum(tally.completions for tally in tallies)
-    single = sum(tally.completions == 1 for tally in tallies)
-    if single > _MOST_SINGLE * tasks:
-        return Estimate(rate, tasks, completions, missing=_single(single, tasks))
-    if tasks < FEWEST_TASKS or completions < FEWEST_COMPLETIONS:
-        missing = f"not enough: {FEWEST_TASKS} tasks and {FEWEST_COMPLETIONS} completions are the least"
+    if missing := too_few([tally.completions for tally in tallies]):
         return Estimate(rate, tasks, completions, missing=missing)
     pooled = rate * (1 - rate)
     worst = pooled * sum(1 / tally.completions for tally in tallies)
-    uncertain = _uncertain_tasks(tasks) * pooled * tasks / completions
+    uncertain = uncertain_tasks(tasks) * pooled * tasks / completions
     spread = _spread_within(tallies) + uncertain
     share = spread / (worst + uncertain) if pooled else 1.0  # above 1 by chance; capped, it would be too low on average
     effective = tasks * tasks / (share * sum(1 / tally.completions for tally in tallies))
@@ -66,12 +62,22 @@ def this_suite(tallies: Sequence[Tally], confidence: float = 0.95) -> Estimate:
     return Estimate(rate, tasks, completions, interval)
 
 
+def too_few(completions: Sequence[int]) -> str:
+    """Why so many completions (or pairs) a task say nothing of a suite; "" if they do."""
+    single = sum(count == 1 for count in completions)
+    if single > _MOST_SINGLE * len(completions):
+        return _single(single, len(completions))
+    if len(completions) < FEWEST_TASKS or sum(completions) < FEWEST_COMPLETIONS:
+        return f"not enough: {FEWEST_TASKS} tasks and {FEWEST_COMPLETIONS} completions are the least"
+    return ""
+
+
 def _single(single: int, tasks: int) -> str:
     having = f"{single:,} of {tasks:,} tasks have" if tasks > 1 else "the task has"
     return f"not enough: {having} one completion, which can't tell chance from luck; run tasks twice or more"
 
 
-def _uncertain_tasks(tasks: int) -> float:
+def uncertain_tasks(tasks: int) -> float:
     """So many tasks, as uncertain as the pool, are added to the spread within tasks: unanimous ones aren't certain.
 
     With one for any number of tasks, 100 tasks x 2 at a rate of .95 and an ICC of .6, of which few show any spread,

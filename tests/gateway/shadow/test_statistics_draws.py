@@ -1,4 +1,4 @@
-"""Weighted means: what they estimate, and how often their intervals hold it."""
+"""Statistics of draws: weighted means and differences of a suite, and how often their intervals hold the truth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.shadow.statistics.paired import PairTally, suite_difference
 from gateway.shadow.statistics.weighted import TaskSum, kish, weighted_difference, weighted_rate
 from tests.gateway.shadow.coverage import chances
 
@@ -66,3 +67,44 @@ def test_the_rate_of_a_population_that_was_not_drawn_evenly_is_covered(icc: floa
         assert found.interval
         held += found.interval.low <= 0.6 <= found.interval.high
     assert 0.92 <= held / runs <= 0.99
+
+
+def drawn_pairs(random: Random, rates: list[tuple[float, float]], pairs: int) -> list[PairTally]:
+    found = []
+    for first, second in rates:
+        happened = [(random.random() < first) - (random.random() < second) for _ in range(pairs)]
+        found.append(PairTally(happened.count(1), happened.count(0), happened.count(-1)))
+    return found
+
+
+@pytest.mark.parametrize(("tasks", "pairs"), [(8, 6), (40, 4)])
+def test_the_difference_of_a_suite_is_covered(tasks: int, pairs: int) -> None:
+    random, held, runs = Random(5), 0, 300
+    for _ in range(runs):
+        rates = list(zip(chances(random, tasks, 0.6, 0.3), chances(random, tasks, 0.8, 0.3), strict=True))
+        truth = sum(first - second for first, second in rates) / tasks
+        found = suite_difference(drawn_pairs(random, rates, pairs))
+        assert found.interval
+        held += found.interval.low <= truth <= found.interval.high
+    assert 0.93 <= held / runs <= 0.995
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 3).filter(any).map(lambda counts: PairTally(*counts)), min_size=1))
+def test_a_suites_difference_lies_in_its_interval_and_turns_round_with_its_sides(tallies: list[PairTally]) -> None:
+    found = suite_difference(tallies)
+    turned = suite_difference([PairTally(tally.second_only, tally.even, tally.first_only) for tally in tallies])
+    assert turned.value == pytest.approx(-found.value)
+    assert (found.interval is None) is bool(found.missing)
+    if found.interval and turned.interval:
+        assert -1 <= found.interval.low <= found.value <= found.interval.high <= 1
+        assert found.interval.low < found.interval.high
+        assert turned.interval.low == pytest.approx(-found.interval.high)
+
+
+def test_pairs_that_come_once_a_task_say_nothing_of_the_suite() -> None:
+    assert suite_difference([PairTally(1, 0, 0)] * 50).missing.startswith("not enough: 50 of 50 tasks have one")
+    assert suite_difference([PairTally(0, 5, 0)] * 7).missing.startswith("not enough: 8 tasks")
+    with pytest.raises(ValueError, match="no task"):
+        suite_difference([])
+    with pytest.raises(ValueError, match="at least one pair"):
+        PairTally(0, 0, 0)
