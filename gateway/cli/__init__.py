@@ -1,4 +1,7 @@
-"""The `yardstick` command. Exit codes: 0 fine, 1 something is wrong (and said so), 2 the command line is."""
+"""The `yardstick` command. Exit codes: 0 fine, 1 something is wrong (and said so), 2 the command line is.
+
+`shadow gate` answers with its own.
+"""
 
 from __future__ import annotations
 

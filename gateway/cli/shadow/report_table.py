@@ -110,19 +110,9 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _pairs(name: str, rows: list[Row]) -> Table:
-    table = _table(
-        name,
-        "",
-        "first",
-        "second",
-        "difference",
-        "95 % interval",
-        "weighted",
-        "pairs",
-        "tasks",
-        "dropped",
-        "if dropped",
-    )
+    table = _table(name, "", "first", "second", "difference", "this suite", "tasks like these", "weighted")
+    for column in ("pairs", "tasks", "dropped", "with dropped"):
+        table.add_column(column)
     for row in rows:
         worst, best = row["if_dropped_fail"], row["if_dropped_pass"]
         table.add_row(

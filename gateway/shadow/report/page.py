@@ -48,6 +48,7 @@ def page(document: Document) -> str:
         "served": served_name,
         "stratum": stratum_name,
         "headline": headline,
+        "moment": lambda at: at[:16].replace("T", " "),
         "words": lambda name: str(name).replace("_", " "),
     }
     template = environment.get_template("page.html.j2")

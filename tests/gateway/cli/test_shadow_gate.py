@@ -77,6 +77,14 @@ def test_the_answer_is_the_exit_code(
     result = run("--policy", str(policy), "--store", url, "--json")
     found = json.loads(result.stdout)
     assert (result.exit_code, found["exit_code"], found["answer"]) == (code, code, answer)
+    assert list(found) == [
+        *("answer", "exit_code", "reasons", "pairs_still_needed", "buckets", "overall", "stream", "controls"),
+        *("failing_controls", "scored_again", "flipped", "policy", "samples_behind_an_open_run"),
+    ]
+    assert list(found["buckets"][0]) == [
+        *("name", "weight", "answer", "pairs", "mean", "bounds", "joint_bounds", "first_only", "second_only"),
+        *("dropped", "never_pairs", "if_dropped_fail", "if_dropped_pass", "needed"),
+    ]
     settings = Policy.from_yaml(LENIENT)
     wanted = Wanted(models=(FIRST.model, SECOND.model))
     decision = decide(store.evidence.events(wanted), settings)

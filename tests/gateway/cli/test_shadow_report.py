@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.cli.shadow.times import when
 from gateway.shadow.canary.mix import LiveMix
 from gateway.shadow.gate.draws import Kind, Outcome
 from gateway.shadow.match.matcher import Form
+from gateway.shadow.report.texts import NONE, percent, points, population_points, suite_points
 from gateway.shadow.store import Purged, Store, open_store
 from gateway.shadow.suites import five
 from tests.gateway.shadow.gate.worlds import FIRST
@@ -59,6 +61,26 @@ def test_json_table_and_page_have_the_same_figures(store: Store, url: str, tmp_p
     for words in ("80 samples", "Match rate 1.5%", "7 busy dropped", "claimed by the source", "can be forged"):
         assert words in text
     assert "Evidence is missing since 2027-01-15T08:00:05+00:00 and still: the database is down (scorer)" in text
+
+
+def test_each_figure_stands_under_its_heading(store: Store, url: str) -> None:
+    world(store)
+    whole = next(row for row in json.loads(ran("--store", url, "--json").stdout)["pairs"] if row["by"] == "all")
+    lines = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in ran("--store", url).stdout.split("\n")]
+    (place,) = (place for place, cells in enumerate(lines) if cells[1:2] == ["first"])
+    assert dict(zip(lines[place], lines[place + 2], strict=True)) == {
+        "": "all",
+        "first": percent(whole["first_pass_at_1"]["value"]),
+        "second": percent(whole["second_pass_at_1"]["value"]),
+        "difference": points(whole["difference"]["value"]),
+        "this suite": suite_points(whole["difference"]),
+        "tasks like these": population_points(whole["difference"]),
+        "weighted": points(whole["weighted"]["value"]),
+        "pairs": "80",
+        "tasks": "40",
+        "dropped": "0",
+        "with dropped": NONE,
+    }
 
 
 def test_filters_reach_the_report(store: Store, url: str) -> None:

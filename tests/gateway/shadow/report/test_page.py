@@ -114,7 +114,7 @@ def test_it_says_in_words_what_was_found(store: Store) -> None:
     (row,) = whole(found["pairs"])
     assert row["difference"]["tasks_like_these"]["high"] < 0
     assert "codegeex4-all-9b is worse than iquest-coder-v1-40b-loop-instruct on the same prompts: −" in text
-    assert "Evidence is missing since 2027-01-15T08:00:05+00:00, and still: the database is down (scorer)." in text
+    assert "Evidence is missing since 2027-01-15 08:00 (UTC), and still: the database is down (scorer)." in text
     assert "claimed by the source" in text
     assert "technical report" in text
 
