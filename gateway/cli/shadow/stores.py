@@ -12,17 +12,19 @@ import click
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from gateway.config import data_dir
+from gateway.config import data_dir, environment
 from gateway.shadow.store import Store, StoreUnavailable, open_store
 
+_VARIABLE = "YARDSTICK_SHADOW_STORE"
 _SECRET = re.compile(r"//[^/\s]*@")
 
 store_option = click.option(
     "--store",
     "store_url",
     metavar="URL",
-    help="sqlite:///FILE or postgresql://USER@HOST/DATABASE (the password is better in PGPASSWORD or ~/.pgpass)."
-    " Default: $XDG_DATA_HOME/yardstick/shadow.db, or below ~/.local/share.",
+    help="sqlite:///FILE or postgresql://USER@HOST/DATABASE. A password is better not here, where `ps` shows it: in"
+    " PGPASSWORD, ~/.pgpass, or a URL in $YARDSTICK_SHADOW_STORE. Default: that, else"
+    " $XDG_DATA_HOME/yardstick/shadow.db, or below ~/.local/share.",
 )
 
 
@@ -42,7 +44,7 @@ class StoreCommand(click.Command):
 
 
 def default_store() -> str:
-    return f"sqlite:///{data_dir() / 'shadow.db'}"
+    return environment(_VARIABLE) or f"sqlite:///{data_dir() / 'shadow.db'}"
 
 
 @contextmanager

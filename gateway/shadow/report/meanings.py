@@ -17,6 +17,8 @@ MEANINGS = {
     " fail, an error, a shed, a cancelled and an impossible run (beyond the window) are in no rate",
     "this suite": "these tasks, other completions",
     "tasks like these": "other tasks of which these are a sample; t with one degree of freedom less than tasks",
+    "95 %": "each interval holds by itself and at one look: of twenty, one misses. To decide, and to look often,"
+    " there is the gate",
     "weighted": "Hájek's mean: each draw counts one over its propensity. For live prompts that is the rate over all"
     " that matched, not only the sampled ones (stands_for, the sum of the weights, is Horvitz and Thompson's estimate"
     " of how many); for canaries each task, form and bucket of their design counts the same, and stands_for says"

@@ -166,6 +166,11 @@ def test_the_default_store_is_a_file_of_the_user(monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.iterdir()) == []
     with open_store(default_store()):
         assert ran().exit_code == 0
+    monkeypatch.setenv("YARDSTICK_SHADOW_STORE", "postgresql://me:s3cret@127.0.0.1:9/d")
+    result = ran()
+    assert result.exit_code == 1
+    assert "database d at 127.0.0.1:9" in result.stderr
+    assert "s3cret" not in result.stderr
 
 
 def test_times_and_ages() -> None:
