@@ -22,8 +22,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup       ## two simulated model servers (ENGINE=vllm: real ones), the gateway, a real workload (ONCE=1: no serving)
 	@$(BIN)/yardstick demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(ONCE),--once)
 
-test: setup       ## everything that needs no extra server
-	@$(BIN)/pytest
+# Files of tests at once, in processes of their own (1: one after the other, in this process, for debuggers).
+AT_ONCE ?= 2
+SPREAD := $(if $(filter-out 1,$(AT_ONCE)),-n $(AT_ONCE) --dist loadfile)
+
+test: setup       ## everything that needs no extra server (AT_ONCE=1: one test after the other)
+	@$(BIN)/pytest $(SPREAD)
 
 # What is tried against the gateway has environments of its own.
 CLIENTS := .clients
@@ -82,7 +86,7 @@ scoring: setup    ## the scoring environment with every library that BigCodeBenc
 	@$(BIN)/yardstick shadow setup --full --folder $(AGREEMENT)
 
 test-scoring: scoring   ## scoring with the benchmark's libraries, behind the sandbox's walls
-	@YARDSTICK_SCORING=$(CURDIR)/$(AGREEMENT) $(BIN)/pytest tests/gateway/shadow -m scoring
+	@YARDSTICK_SCORING=$(CURDIR)/$(AGREEMENT) $(BIN)/pytest tests/gateway/shadow -m scoring $(SPREAD)
 
 agreement: setup  ## our verdicts beside those of bigcodebench 0.2.5, on FILE (STRATIFIED=60: so many of its tasks)
 	@$(BIN)/python -m tests.gateway.shadow.agreement $(FILE) --folder $(AGREEMENT) $(if $(STRATIFIED),--stratified $(STRATIFIED)) $(if $(OUTPUT),--output $(OUTPUT))
