@@ -6,7 +6,8 @@ differs or ours is less than --at-least times as fast.
 
 Harnesses are compared, so tasks are left out whose tests by themselves take seconds: those in agreement/long.json, of
 which a sample took either harness more than 2 s (seconds of the quicker one, from the run behind agreement/result.json;
-33 of 840 tasks). With --long they are drawn as well.
+33 of 840 tasks). With --long they are drawn as well. Left out, too, are those of agreement/known.json, where verdicts
+differ: what hangs in one harness for minutes would make the other one look fast.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rich.table import Table
 from gateway.shadow.environment.pip import SetupError
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import read
+from tests.gateway.shadow.agreement.compare import read_known
 from tests.gateway.shadow.agreement.harnesses import CannotCompare, Official, Ours, cores, installed
 from tests.gateway.shadow.agreement.samples import KINDS, Judged, judged, stratified
 from tests.gateway.shadow.agreement.verdicts import Said
@@ -56,7 +58,7 @@ class Turn:
 def main(file: Path, tasks: int, long: bool, rounds: int, workers: int, folder: Path, at_least: float) -> None:
     """Compare the speed of both harnesses on a sample of the tasks in FILE."""
     try:
-        left_out = set() if long else set(json.loads(LONG.read_text(encoding="utf-8")))
+        left_out = set(read_known()) | (set() if long else set(json.loads(LONG.read_text(encoding="utf-8"))))
         known = [task for task in read(str(file)).tasks.values() if task.task_id not in left_out]
         samples = judged(stratified(known, tasks), KINDS)
         environment = installed(folder)
