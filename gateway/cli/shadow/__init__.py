@@ -12,6 +12,7 @@ from gateway.cli.shadow.samples import samples
 from gateway.cli.shadow.sandbox import sandbox
 from gateway.cli.shadow.score import score
 from gateway.cli.shadow.setup import setup
+from gateway.cli.shadow.worker import worker
 
 
 @click.group(
@@ -23,5 +24,5 @@ def shadow() -> None:
     """Score models' code by running its tests, in a sandbox."""
 
 
-for command in (score, samples, sandbox, setup, fetch, report, gate, purge):
+for command in (score, samples, sandbox, setup, fetch, worker, report, gate, purge):
     shadow.add_command(command)

@@ -103,9 +103,9 @@ def score(
             _end(2, str(error))
         try:
             place = where(environment, tasks.kind)
-            found = level_that_holds(Level(level) if level else None, place.python, _told)
+            found = level_that_holds(Level(level) if level else None, place.python, proven)
             run = _Run(
-                tasks, samples, place, found, workers or _cpus(), Limits(cpu=timeout, wall=timeout * _WALL_PER_CPU)
+                tasks, samples, place, found, workers or cpus(), Limits(cpu=timeout, wall=timeout * _WALL_PER_CPU)
             )
             report = run.to(file, as_json=as_json, reasons=reasons)
         except InputError as error:
@@ -162,7 +162,8 @@ class _Run:
             yield advance
 
 
-def _told(level: Level, python: Path) -> Proof:
+def proven(level: Level, python: Path) -> Proof:
+    """As `prove`, and says first what takes these seconds."""
     click.echo(f"trying attacks on the sandbox at level {level} (once, until something here changes)", err=True)
     return prove(level, python)
 
@@ -187,7 +188,7 @@ def stop_on_termination() -> None:
         signal.signal(number, stop)
 
 
-def _cpus() -> int:
+def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

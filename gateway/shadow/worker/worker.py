@@ -189,9 +189,9 @@ class Worker:
             if self._pause is not None:
                 self._end_of(self._pause)
         except StoreUnavailable:
-            lost = len(self._held)
+            left = len(self._held)
             self._observer.told(
-                f"{lost} runs could not be given back: others have them in at most {self._settings.lease:g} s"
+                f"{left:,} could not be given back: others have them in at most {self._settings.lease:g} s"
             )
 
     def _give_back(self, claim: Claim) -> None:

@@ -15,11 +15,13 @@ import pytest
 from gateway.shadow.gate.draws import Outcome
 from gateway.shadow.sandbox.job import Job
 from gateway.shadow.sandbox.job import Outcome as Ended
-from gateway.shadow.store import State, Store, open_store
+from gateway.shadow.score.verdict import Says, Verdict
+from gateway.shadow.store import Claim, State, Store, open_store
+from gateway.shadow.worker.threads import SlotThreads
 from tests.fakes.slot import ScriptedSlot, ends, passes
 from tests.gateway.shadow.store.conftest import Open
 from tests.gateway.shadow.store.evidence import Time
-from tests.gateway.shadow.worker.scenes import Crew, by_mark, outcomes, scores, waiting
+from tests.gateway.shadow.worker.scenes import Crew, by_mark, outcomes, waiting
 
 HELD = """
 import sys
@@ -90,25 +92,21 @@ def test_stopped_it_gives_back_what_is_not_done(store: Store) -> None:
     assert [claim.attempt for claim in store.claim("b", seconds=9, limit=9)] == [1, 1]
 
 
-def test_what_was_done_when_it_was_stopped_is_recorded(store: Store) -> None:
-    """The second is done, and the first one's slot then stops the worker, before it has looked."""
-    first, second = waiting(store, 1), waiting(store, 2)
-    done = threading.Event()
-
-    class Slot(Interruptible):
-        def run(self, job: Job) -> Ended:
-            if "answer 1" in job.candidate:
-                done.wait()
-                crew.worker.stop()
-            return super().run(job)
-
-    def look() -> None:
-        done.set()
-
-    crew = Crew(store, slot=Slot, slots=2, once=False)
-    crew.noted.on_scored = look
-    crew.run()
-    assert [len(scores(store, run)) for run in (first, second)] == [0, 1]
+def test_what_is_done_when_it_is_stopped_is_not_overlooked(store: Store) -> None:
+    for number in range(3):
+        waiting(store, number)
+    claims = store.claim("a", seconds=9, limit=3)
+    verdict = Verdict("five/1", Says.PASS, "bubblewrap/separate", 0.1, "", "digest")
+    found = list[Claim | None]()
+    with SlotThreads(lambda: ScriptedSlot(passes), lambda claim, slot: (verdict,), slots=3) as threads:
+        while threads.free < 3:
+            assert threads.take(9) is None
+        for claim in claims:
+            threads.give(claim)
+            threads.wake()
+        while len(found) < 3:
+            found += [finished.claim for finished in threads.take_all()]
+    assert sorted(claim.run.id for claim in found if claim) == sorted(claim.run.id for claim in claims)
 
 
 def test_two_at_once_score_each_run_once(opened: Open) -> None:

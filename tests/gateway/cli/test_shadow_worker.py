@@ -1,0 +1,159 @@
+"""`yardstick shadow worker`, as a process, with real slots."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from gateway.cli.shadow.worker_output import Bar
+from gateway.shadow.gate.draws import Outcome
+from gateway.shadow.sandbox.level import Level
+from gateway.shadow.score.proven import circumstances
+from gateway.shadow.score.slots import BARE, bare_python
+from gateway.shadow.store import State, Store, open_store
+from tests.gateway.shadow.walls import need_any
+from tests.gateway.shadow.worker.scenes import TASK, Crew, control, outcomes, scores, waiting
+
+RUN = "import sys; from gateway.cli.shadow.worker import worker; worker(sys.argv[1:])"
+RIGHT = f"Here:\n```python\n{TASK.complete_prompt}{TASK.canonical_solution}\n```\nSECRET-WORD"
+ENDLESS = f"```python\ndef {TASK.entry_point}(*_):\n    while True:\n        pass\n```"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with open_store(url) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, that says both levels were proven: what is tested here is something else."""
+    folder = tmp_path_factory.mktemp("cache")
+    notes = folder / "yardstick" / "sandbox-proofs.json"
+    notes.parent.mkdir()
+    notes.write_text(json.dumps([circumstances(level, bare_python()) for level in Level]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.delenv("YARDSTICK_SHADOW_STORE", raising=False)
+    return notes
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", RUN, *arguments]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=100)
+
+
+def test_real_slots_score_the_suite_five(store: Store, url: str) -> None:
+    level = need_any()
+    right, wrong = waiting(store, 0, answer=RIGHT), waiting(store, 1, answer="I can't. SECRET-WORD")
+    waiting(store, 2, suite="BigCodeBench:1")
+    cut = waiting(store, 3, answer=RIGHT, finish_reason="length")
+    good = control(store, 4, canonical=True)
+    bad = waiting(store, 5, answer=TASK.wrong[0], **_known_bad(store))
+    done = run("--store", url, "--once", "--workers", "2", "--again", "1")
+    assert done.returncode == 0, done.stderr
+    assert outcomes(store) == ["pass", "fail", None, Outcome.LENGTH, "pass", "fail"]
+    found = [json.loads(each) for each in done.stdout.splitlines()]
+    assert {(line["run"], line["number"], line["verdict"]) for line in found} == {
+        *((right.id, number, "pass") for number in (0, 1)),
+        *((wrong.id, number, "fail") for number in (0, 1)),
+        (cut.id, 0, "fail"),
+        *((good.id, number, "pass") for number in (0, 1)),
+        *((bad.id, number, "fail") for number in (0, 1)),
+    }
+    assert set(found[0]) == {
+        *("run", "number", "suite", "task_id", "role", "side", "model"),
+        *("verdict", "level", "seconds", "program", "new"),
+    }
+    (score, _) = scores(store, right)
+    assert (score.level, score.environment) == (f"{level}/separate", BARE)
+    assert "SECRET-WORD" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[0].endswith(f"at level {level} with {BARE}, 2 at once")
+
+
+def _known_bad(store: Store) -> dict[str, Any]:
+    sample = next(drawn.sample for drawn in store.evidence.samples() if drawn.sample.control)
+    return {"control": False, "between": sample.between}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_gives_back_what_is_not_done(store: Store, url: str, number: signal.Signals) -> None:
+    need_any()
+    waiting(store, 0, answer=ENDLESS)
+    with subprocess.Popen(command("--store", url, "--workers", "1"), stderr=subprocess.PIPE, text=True) as process:
+        while not store.backlog()[State.LEASED] and process.poll() is None:
+            threading.Event().wait(0.05)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert store.backlog()[State.WAITING] == 1
+    (claim,) = store.claim("b", seconds=9)
+    assert claim.attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--store", "sqlite:////none/store.db"), 1, "there is no such file"),
+        (("--store", "mysql://me:s3cret@h/d"), 1, "is not available"),
+        (("--suite", "/none"), 2, "/none: can't be read: No such file or directory"),
+        (("--environment", "/none"), 1, "yardstick shadow setup --folder /none"),
+        (("--again", "2"), 2, "--again"),
+        (("postgresql://me:s3cret@h/d",), 2, "//***@h/d"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_exit_code(
+    store: Store, url: str, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    done = run(*(() if "--store" in arguments else ("--store", url)), *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert "s3cret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_walls_it_refuses_and_says_what_to_do(store: Store, url: str, tmp_path: Path) -> None:
+    waiting(store, 0)
+    done = subprocess.run(
+        command("--store", url, "--once", "--level", "bubblewrap"),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("no sandbox holds here, and answers are never run without one\nbubblewrap: ")
+    assert "`yardstick shadow sandbox` says what each level needs" in done.stderr
+    assert store.backlog()[State.WAITING] == 1
+
+
+def test_a_bar_counts_verdicts_for_who_watches(store: Store) -> None:
+    waiting(store, 0)
+    waiting(store, 1, "MARKED_WRONG")
+    printed = io.StringIO()
+    screen = Console(file=printed, force_terminal=True, width=100)
+    with Progress(TextColumn("{task.description}"), console=screen) as progress:
+        bar = Bar(progress, progress.add_task("", total=None))
+        Crew(store, observer=bar).run()
+        bar.told("[not markup]")
+        assert progress.tasks[0].description == "2 scored: 1 pass, 1 fail, 0 timeout, 0 error"
+    assert "[not markup]" in printed.getvalue()
