@@ -28,7 +28,7 @@ from gateway.shadow.store import Store, StoreUnavailable
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import DEFAULT, load
 from gateway.shadow.suites.task import Suite, SuiteKind
-from gateway.shadow.worker import ControlFailed, Scoring, Settings, Worker, suite_key
+from gateway.shadow.worker import Scoring, ScoringBroken, Settings, Worker, suite_key
 
 _STOPPED = 130
 _REMEDY = (
@@ -103,7 +103,7 @@ def worker(
             _work(store, tasks, place, found, settings, again=again, lines=as_json or not sys.stdout.isatty())
     except InputError as error:
         _end(2, str(error))
-    except ControlFailed as error:
+    except ScoringBroken as error:
         _end(1, f"{error}. What was not recorded was given back")
     except (CannotScore, StoreUnavailable, SandboxError) as error:
         _end(1, str(error))

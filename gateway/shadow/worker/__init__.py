@@ -7,6 +7,6 @@ nothing twice: what it held is another's when its lease ends, and of two verdict
 from __future__ import annotations
 
 from gateway.shadow.worker.scoring import Scoring, suite_key
-from gateway.shadow.worker.worker import ControlFailed, Observer, Settings, Worker
+from gateway.shadow.worker.worker import Observer, ScoringBroken, Settings, Worker
 
-__all__ = ["ControlFailed", "Observer", "Scoring", "Settings", "Worker", "suite_key"]
+__all__ = ["Observer", "Scoring", "ScoringBroken", "Settings", "Worker", "suite_key"]

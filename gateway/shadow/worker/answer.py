@@ -19,19 +19,19 @@ def to_check(claim: Claim, task: Task) -> Sample:
     answer = claim.run.answer
     assert answer is not None
     if claim.sample.control is not None:
-        return _known(task, answer, claim.run.id)
+        return known(task, answer, f"control {claim.run.id}")
     if claim.sample.form == Form.COMPLETE and _continues(claim.run):
         answer = prompt_of(task, Form.COMPLETE, direct_completion=True).answer_start + answer
     return Sample(task, answer, len(answer), raw=True)
 
 
-def _known(task: Task, solution: str, run_id: str) -> Sample:
-    """Nothing is cut out of it: it begins with the entry point's body.
+def known(task: Task, solution: str, name: str) -> Sample:
+    """A solution whose verdict is known. Nothing is cut out of it: it begins with the entry point's body.
 
     A canonical solution, word for word, would share the run by which its task was learnt, perhaps hours ago, and show
     nothing of now. So each has a comment of its own.
     """
-    return Sample(task, f"{solution}\n# control {run_id}\n", len(solution))
+    return Sample(task, f"{solution}\n# {name}\n", len(solution))
 
 
 def _continues(run: Run) -> bool:

@@ -1,4 +1,4 @@
-"""Scoring is paused since a control failed; that control is tried again, ever more seldom, until it passes."""
+"""Scoring is paused: what showed that it is broken is tried again, ever more seldom, until it comes out right."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from gateway.shadow.store import Claim, Gap
 class Pause:
     """`since`: seconds since 1970; `next_try`: of the monotonic clock, None while a try is under way."""
 
-    control: Claim
+    tried: Claim
+    why: str
     since: float
     next_try: float | None
     wait: float
     longest: float
-
-    @property
-    def why(self) -> str:
-        """Says what, and quotes nothing of it."""
-        sample = self.control.sample
-        came = "canonical control did not pass" if sample.control else "known-bad control passed"
-        return f"scoring was paused: the {came} ({sample.task_id} of {sample.suite})"
 
     def due(self, now: float) -> bool:
         return self.next_try is not None and now >= self.next_try
@@ -33,3 +27,14 @@ class Pause:
 
     def gap(self, source: str, until: float | None = None) -> Gap:
         return Gap(source, self.since, self.why, until)
+
+
+def because_of_control(control: Claim) -> str:
+    """Says what, and quotes nothing of it."""
+    sample = control.sample
+    came = "canonical control did not pass" if sample.control else "known-bad control passed"
+    return f"scoring was paused: the {came} ({sample.task_id} of {sample.suite})"
+
+
+def because_of_sandbox(why: str) -> str:
+    return f"scoring was paused: the sandbox is down: {why}"

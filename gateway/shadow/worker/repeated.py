@@ -16,12 +16,14 @@ _LONGER = 4  # times as long may the repeated run take; how much CPU it may use 
 class Repeated:
     """Once more if the server died, and with more time if others had the CPUs until it was up.
 
-    Raises Stopped instead of starting anything once `stopping` says so: what an interrupted slot reports is no verdict.
+    `lost`: whether the last job's server died twice. Raises Stopped instead of starting anything once `stopping` says
+    so: what an interrupted slot reports is no verdict.
     """
 
     def __init__(self, slot: Runs, stopping: Callable[[], bool]) -> None:
         self._slot, self._stopping = slot, stopping
         self.missing = slot.missing
+        self.lost = False
 
     def run(self, job: Job) -> Outcome:
         outcome = self._once(job)
@@ -29,6 +31,7 @@ class Repeated:
             outcome = self._once(job)
         if outcome.end == "wall" and outcome.waited > _KEPT_WAITING * job.limits.wall:
             outcome = self._once(replace(job, limits=replace(job.limits, wall=_LONGER * job.limits.wall)))
+        self.lost = outcome.end == "lost"
         return outcome
 
     def _once(self, job: Job) -> Outcome:

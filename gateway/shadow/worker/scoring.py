@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 from gateway.shadow.gate.draws import Outcome
-from gateway.shadow.score.check import Checker, Runs
+from gateway.shadow.sandbox.interpreter import SandboxError
+from gateway.shadow.score.check import Checker
+from gateway.shadow.score.samples import Sample as Asked
 from gateway.shadow.score.verdict import NOT_RUN, Says, Verdict
 from gateway.shadow.store import Claim, Sample
-from gateway.shadow.suites.task import Suite
-from gateway.shadow.worker.answer import to_check
+from gateway.shadow.suites.task import Suite, Task
+from gateway.shadow.worker.answer import known, to_check
+from gateway.shadow.worker.repeated import Repeated
 
 _CUT = "length"
 """The finish reason of an answer that was cut at its limit of tokens: a fail, and its code is not all there."""
@@ -19,6 +22,10 @@ _CUT = "length"
 def suite_key(suite: Suite) -> str:
     """What samples of exactly this suite call it: another version of its tests has another digest."""
     return f"{suite.name}:{suite.digest}"
+
+
+class SandboxDown(Exception):
+    """Not even a task's own solution can be run, so nothing that is run now says anything of an answer."""
 
 
 class Scoring:
@@ -43,8 +50,8 @@ class Scoring:
         # One for each suite: two versions of a suite have tasks of the same ids.
         self._checkers = {key: self._new_checker() for key in self._suites}
 
-    def verdicts(self, claim: Claim, slot: Runs) -> tuple[Verdict, ...]:
-        """In the order of their numbers. May take minutes."""
+    def verdicts(self, claim: Claim, slot: Repeated) -> tuple[Verdict, ...]:
+        """In the order of their numbers. May take minutes. Raises SandboxDown."""
         run, sample = claim.run, claim.sample
         task = self._suites[sample.suite].tasks.get(sample.task_id)
         if task is None:
@@ -53,11 +60,31 @@ class Scoring:
             return (_not_run(sample, Says.FAIL, "the answer was cut at its limit of tokens"),)
         if run.answer is None:
             return (_not_run(sample, Says.ERROR, "the answer was not kept"),)
-        checker, asked = self._checkers[sample.suite], to_check(claim, task)
-        first = checker.check(asked, slot)
-        if first.level == NOT_RUN or first.says is Says.ERROR or not is_scored_again(run.id, self._again):
-            return (first,)
-        return first, checker.check(asked, slot)
+        asked, checker = to_check(claim, task), self._checkers[sample.suite]
+        try:
+            first = _checked(checker, asked, task, slot)
+            if first.level == NOT_RUN or first.says is Says.ERROR or not is_scored_again(run.id, self._again):
+                return (first,)
+            return first, _checked(checker, asked, task, slot)
+        except SandboxError as error:
+            raise SandboxDown(str(error)) from error
+
+
+def _checked(checker: Checker, asked: Asked, task: Task, slot: Repeated) -> Verdict:
+    """What an answer's own sandbox died of is an error of this run alone, unless nothing else can be run either."""
+    verdict, lost = _tried(checker, asked, slot)
+    if not lost:
+        return verdict
+    _, lost = _tried(checker, known(task, task.canonical_solution, "can anything be run"), slot)
+    if lost:
+        raise SandboxDown("its server dies whatever it runs, a task's own solution too")
+    return checker.check(asked, slot)
+
+
+def _tried(checker: Checker, asked: Asked, slot: Repeated) -> tuple[Verdict, bool]:
+    """And whether the sandbox died twice of the last job of it."""
+    slot.lost = False
+    return checker.check(asked, slot), slot.lost
 
 
 def is_scored_again(run_id: str, share: float) -> bool:

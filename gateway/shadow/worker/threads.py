@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from gateway.shadow.score.check import Runs
 from gateway.shadow.score.scorer import StartableSlot, Stopped
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim
@@ -35,7 +34,7 @@ class SlotThreads:
     def __init__(
         self,
         new_slot: Callable[[], StartableSlot],
-        verdicts: Callable[[Claim, Runs], tuple[Verdict, ...]],
+        verdicts: Callable[[Claim, Repeated], tuple[Verdict, ...]],
         *,
         slots: int,
     ) -> None:
@@ -112,7 +111,7 @@ class SlotThreads:
         except BaseException as error:
             self._finished.put(Finished(failure=error))
 
-    def _done(self, claim: Claim, runs: Runs) -> Finished:
+    def _done(self, claim: Claim, runs: Repeated) -> Finished:
         try:
             return Finished(claim, self._verdicts(claim, runs))
         except BaseException as error:

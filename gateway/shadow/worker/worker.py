@@ -12,9 +12,9 @@ from typing import Protocol
 from gateway.shadow.score.scorer import StartableSlot
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Score, Store, StoreUnavailable
-from gateway.shadow.worker.pause import Pause
+from gateway.shadow.worker.pause import Pause, because_of_control, because_of_sandbox
 from gateway.shadow.worker.retrying import Backoff, RetryingStore, Stopping
-from gateway.shadow.worker.scoring import Scoring, fails, holds
+from gateway.shadow.worker.scoring import SandboxDown, Scoring, fails, holds
 from gateway.shadow.worker.threads import Finished, SlotThreads
 
 _RENEWALS = 3  # in the time of a lease
@@ -40,8 +40,8 @@ class Settings:
     backoff: Backoff = field(default_factory=Backoff)
 
 
-class ControlFailed(Exception):
-    """A worker that was to end when nothing waits can't wait for scoring to be mended."""
+class ScoringBroken(Exception):
+    """A control came out wrong, or the sandbox is down, and a worker that is to end when nothing waits can't wait."""
 
 
 class Observer(Protocol):
@@ -84,7 +84,7 @@ class Worker:
         self._threads.wake()
 
     def run(self) -> None:
-        """Raises SandboxError if a slot can't start, what broke on a run, and ControlFailed."""
+        """Raises SandboxError if a slot can't start, what broke on a run, and ScoringBroken."""
         with self._threads:
             try:
                 while not self._ends():
@@ -101,7 +101,7 @@ class Worker:
 
     def _ends(self) -> bool:
         if self._settings.once and self._pause is not None:
-            raise ControlFailed(self._pause.why)
+            raise ScoringBroken(self._pause.why)
         return self._stopping.asked or (self._settings.once and self._none_waits and not self._held)
 
     def _claim(self) -> None:
@@ -109,7 +109,7 @@ class Worker:
         if self._pause is not None:
             if self._threads.free and self._pause.due(now):
                 self._pause.next_try = None
-                self._threads.give(self._pause.control)
+                self._threads.give(self._pause.tried)
             return
         if self._stopping.asked or not self._threads.free or now < self._next_look:
             return
@@ -127,16 +127,19 @@ class Worker:
             return
         claim, verdicts = finished.claim, finished.verdicts
         self._next_look = min(self._next_look, time.monotonic())
-        if finished.failure is not None:
+        down = finished.failure if isinstance(finished.failure, SandboxDown) else None
+        if finished.failure is not None and down is None:
             # Its lease is left to run out: it may be this run that ends workers, and five such make it an error.
             self._held.pop(claim.run.id, None)
             raise finished.failure
-        if self._pause is not None and claim is self._pause.control:
+        if self._pause is not None and claim is self._pause.tried:
             self._tried(self._pause, verdicts)
-        elif self._pause is not None:
+        elif self._pause is not None or down is not None:
             self._give_back(claim)  # scored while scoring was broken, as far as anyone knows
         else:
             self._record(claim, verdicts)
+        if self._pause is None and down is not None:
+            self._begin_pause(claim, because_of_sandbox(str(down)))
 
     def _record(self, claim: Claim, verdicts: Sequence[Verdict]) -> None:
         at = self._clock()
@@ -145,16 +148,22 @@ class Worker:
         self._held.pop(claim.run.id, None)
         self._observer.scored(claim, verdicts, new=new > 0)
         if any(fails(claim.sample, verdict) for verdict in verdicts):
-            first, longest = self._settings.first_try, self._settings.longest_try
-            pause = self._pause = Pause(claim, at, time.monotonic() + first, first, longest)
-            self._observer.told(f"{pause.why}. Nothing is claimed until it comes out right; it is tried again")
-            self._store(lambda store: store.gap(pause.gap(self._source)))
+            self._begin_pause(claim, because_of_control(claim))
+
+    def _begin_pause(self, claim: Claim, why: str) -> None:
+        first, longest = self._settings.first_try, self._settings.longest_try
+        pause = self._pause = Pause(claim, why, self._clock(), time.monotonic() + first, first, longest)
+        self._observer.told(f"{why}. Nothing is claimed until it comes out right; it is tried again")
+        self._store(lambda store: store.gap(pause.gap(self._source)))
 
     def _tried(self, pause: Pause, verdicts: Sequence[Verdict]) -> None:
-        if all(holds(pause.control.sample, verdict) for verdict in verdicts):
+        """No verdicts: the sandbox is down. What is no control only has to be run."""
+        sample = pause.tried.sample
+        right = sample.control is None or all(holds(sample, verdict) for verdict in verdicts)
+        if verdicts and right:
             self._end_of(pause)
             self._scoring.forget()
-            self._observer.told("the control comes out right again: scoring goes on")
+            self._observer.told("it comes out right again: scoring goes on")
         else:
             pause.tried_in_vain(time.monotonic())
 

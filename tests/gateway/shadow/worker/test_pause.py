@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 import pytest
 
 from gateway.shadow.gate.draws import Control, Outcome
+from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Job
 from gateway.shadow.sandbox.job import Outcome as Ended
 from gateway.shadow.store import Gap, State, Store, Wanted
-from gateway.shadow.worker import ControlFailed
-from tests.fakes.slot import ends, fails, passes
+from gateway.shadow.worker import ScoringBroken
+from tests.fakes.slot import ScriptedSlot, ends, fails, passes
 from tests.gateway.shadow.store.evidence import NOON, Time
 from tests.gateway.shadow.worker.scenes import Crew, Noted, by_mark, control, outcomes, waiting
 
@@ -60,7 +62,7 @@ def test_it_pauses_until_that_control_comes_out_right(store: Store, time: Time, 
     assert event.failing
     assert [message.split(". ")[0] for message in crew.noted.messages] == [
         gap.why,
-        "the control comes out right again: scoring goes on",
+        "it comes out right again: scoring goes on",
     ]
     assert crew.noted.verdicts[0][0] == run.id
 
@@ -121,9 +123,59 @@ def test_what_is_scored_meanwhile_is_given_back(store: Store) -> None:
 def test_once_does_not_wait_for_scoring_to_be_mended(store: Store, time: Time) -> None:
     control(store, 0, canonical=False)
     waiting(store, 1)
-    with pytest.raises(ControlFailed, match="the known-bad control passed"):
+    with pytest.raises(ScoringBroken, match="the known-bad control passed"):
         Crew(store, passes, time=time).worker.run()
     (gap,) = store.evidence.gaps()
     assert (gap.since, gap.until) == (NOON, NOON)
     assert outcomes(store) == [Outcome.PASS, None]
+    assert store.backlog()[State.WAITING] == 1
+
+
+def test_a_sandbox_that_is_down_makes_no_errors_of_all_that_waits(store: Store, time: Time) -> None:
+    for number in range(3):
+        waiting(store, number)
+    jobs = list[Job]()
+
+    def script(job: Job) -> Ended:
+        jobs.append(job)
+        time.now = NOON + len(jobs)
+        return ends("lost") if len(jobs) <= 20 else passes(job)
+
+    def stop_when_done() -> None:
+        if not any(store.backlog().values()):
+            crew.worker.stop()
+
+    crew = Crew(store, script, time=time, once=False, noted=Noted(on_scored=stop_when_done))
+    crew.run()
+    assert outcomes(store) == [Outcome.PASS] * 3
+    (gap,) = store.evidence.gaps()
+    assert gap.why.startswith("scoring was paused: the sandbox is down: its server dies whatever it runs")
+    assert gap.since < NOON + 20 < (gap.until or 0)
+    assert len(crew.noted.messages) == 2
+    assert all(len(scored.scores) == 1 for drawn in store.evidence.samples() for scored in drawn.runs)
+
+
+def test_what_ends_only_its_own_sandbox_is_an_error(store: Store) -> None:
+    waiting(store, 0)
+    waiting(store, 1)
+    crew = Crew(store, lambda job: ends("lost") if "answer 0" in job.candidate else passes(job)).run()
+    assert outcomes(store) == [Outcome.ERROR, Outcome.PASS]
+    assert not crew.noted.messages
+
+
+def test_once_does_not_wait_for_the_sandbox(store: Store) -> None:
+    waiting(store, 0)
+    with pytest.raises(ScoringBroken, match="the sandbox is down"):
+        Crew(store, lambda job: ends("lost")).worker.run()
+    assert store.backlog()[State.WAITING] == 1
+
+
+def test_a_server_that_cant_be_asked_for_libraries_is_down(store: Store) -> None:
+    class Mute(ScriptedSlot):
+        def missing(self, modules: Collection[str]) -> frozenset[str]:
+            raise SandboxError("the sandbox's server was lost; try again")
+
+    waiting(store, 0)
+    with pytest.raises(ScoringBroken, match="the sandbox is down: the sandbox's server was lost"):
+        Crew(store, slot=Mute).worker.run()
     assert store.backlog()[State.WAITING] == 1
