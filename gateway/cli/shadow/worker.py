@@ -88,10 +88,11 @@ def worker(
 
     \b
     Ends with 0  nothing waits (--once), or it was told to (Ctrl-C, SIGTERM): what was not done is given back
-              1  it can't score: no sandbox holds, no store, no libraries, or (--once) a control came out wrong
+              1  it can't score: no sandbox holds, no store, no libraries, or (--once) scoring is broken
               2  something given is wrong
 
-    A control that comes out wrong pauses it, and a store that is down makes it wait; both are gaps in the report.
+    A control that comes out wrong, or a sandbox that is down, pauses it; a store that is down makes it wait. All are
+    gaps in the report.
     """
     stop_on_termination()
     try:
