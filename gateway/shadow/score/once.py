@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class Once(Generic[Key, Value]):
-    """Others wait for the one that works; what it raises is raised to all of them."""
+    """Others wait for the one that works; what it raises is raised to all who wait, and the next one who asks works."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,9 +29,13 @@ class Once(Generic[Key, Value]):
             try:
                 future.set_result(work())
             except BaseException as error:
+                self._forget(key)
                 future.set_exception(error)
         value = future.result()
         if mine and not keep(value):
-            with self._lock:
-                del self._done[key]
+            self._forget(key)
         return value
+
+    def _forget(self, key: Key) -> None:
+        with self._lock:
+            del self._done[key]
