@@ -8,19 +8,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.score.check import Checker, Runs
+from gateway.shadow.score.repeated import Repeated, Stopped
 from gateway.shadow.score.samples import Sample
 from gateway.shadow.score.verdict import Verdict
 
 _AHEAD = 1000  # for each slot, so that a task of minutes does not hold up the others
 _AHEAD_BYTES = 64 << 20
-_KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again
-_LONGER = 4  # times as long may the repeated run take; how much CPU it may use stays
 
 
 class StartableSlot(Runs, Protocol):
@@ -32,10 +29,6 @@ class StartableSlot(Runs, Protocol):
     ) -> None: ...
     def interrupt(self) -> None:
         """From any thread: a run under way is lost, and returns; entering it fails."""
-
-
-class Stopped(Exception):
-    """The scoring was given up."""
 
 
 class Scorer:
@@ -100,7 +93,7 @@ class Scorer:
         failure: BaseException | None = None
         try:
             with self._known_slot() as slot:
-                runs = _Running(slot, lambda: self._stopping)
+                runs = Repeated(slot, lambda: self._stopping)
                 while item := self._queue.get():
                     sample, future = item
                     try:
@@ -120,24 +113,3 @@ class Scorer:
                 raise Stopped
             self._slots.append(slot)
         return slot
-
-
-class _Running:
-    """A slot's runs, and those that are repeated: if the server died, or if others had the CPUs until time was up."""
-
-    def __init__(self, slot: Runs, stopping: Callable[[], bool]) -> None:
-        self._slot, self._stopping = slot, stopping
-        self.missing = slot.missing
-
-    def run(self, job: Job) -> Outcome:
-        outcome = self._once(job)
-        if outcome.end == "lost":
-            outcome = self._once(job)
-        if outcome.end == "wall" and outcome.waited > _KEPT_WAITING * job.limits.wall:
-            outcome = self._once(replace(job, limits=replace(job.limits, wall=_LONGER * job.limits.wall)))
-        return outcome
-
-    def _once(self, job: Job) -> Outcome:
-        if self._stopping():
-            raise Stopped
-        return self._slot.run(job)

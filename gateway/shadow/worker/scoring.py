@@ -8,12 +8,12 @@ from hashlib import sha256
 from gateway.shadow.gate.draws import Outcome
 from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.score.check import Checker
+from gateway.shadow.score.repeated import Repeated
 from gateway.shadow.score.samples import Sample as Asked
 from gateway.shadow.score.verdict import NOT_RUN, Says, Verdict
 from gateway.shadow.store import Claim, Sample
 from gateway.shadow.suites.task import Suite, Task
 from gateway.shadow.worker.answer import known, to_check
-from gateway.shadow.worker.repeated import Repeated
 
 _CUT = "length"
 """The finish reason of an answer that was cut at its limit of tokens: a fail, and its code is not all there."""

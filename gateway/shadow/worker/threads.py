@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from gateway.shadow.score.scorer import StartableSlot, Stopped
+from gateway.shadow.score.repeated import Repeated, Stopped
+from gateway.shadow.score.scorer import StartableSlot
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim
-from gateway.shadow.worker.repeated import Repeated
 
 
 @dataclass(frozen=True, slots=True)

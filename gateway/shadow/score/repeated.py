@@ -1,4 +1,4 @@
-"""A slot's runs, and those that are run again because it was not the job's doing: `score` has the same rule."""
+"""A slot's runs, and those that are run again because it was not the job's doing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from gateway.shadow.sandbox.job import Job, Outcome
 from gateway.shadow.score.check import Runs
-from gateway.shadow.score.scorer import Stopped
 
 _KEPT_WAITING = 0.1  # of its time: with less, a job that took too long did so by itself, and is not run again
 _LONGER = 4  # times as long may the repeated run take; how much CPU it may use stays
+
+
+class Stopped(Exception):
+    """The scoring was given up."""
 
 
 class Repeated:
