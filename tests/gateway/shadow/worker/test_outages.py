@@ -21,22 +21,27 @@ AGAIN = "the store is available again; nothing was lost"
 
 
 class Outage:
-    """Begins while "answer 1" is run, and ends some time after it was told."""
+    """Begins while "answer 1" is run, and ends some time after it was told.
+
+    That run lasts until then: what was open before may serve for a while, so the others may all be recorded meanwhile.
+    """
 
     def __init__(self, begin: Callable[[], object], end: Callable[[], object], time: Time) -> None:
-        self._begin, self._end, self._time = begin, end, time
-        self._ending = threading.Thread(target=end)
+        self._begin, self._time = begin, time
+        self._ending, self._was_told = threading.Thread(target=end), threading.Event()
         self.noted = Noted(on_told=self._told)
 
     def script(self, job: Job) -> Ended:
         if "answer 1" in job.candidate:
             self._begin()
+            assert self._was_told.wait(60)
         return passes(job)
 
     def _told(self, message: str) -> None:
         if "is not available" in message:
             self._time.now += 30
             self._ending.start()
+            self._was_told.set()
 
     def over(self) -> None:
         self._ending.join()
@@ -72,7 +77,7 @@ def test_a_sqlite_file_whose_table_is_gone_for_a_while(sqlite_url: str, time: Ti
         connection.close()
 
     with open_store(sqlite_url, clock=time) as store:
-        outage = Outage(lambda: rename("scores", "elsewhere"), lambda: rename("elsewhere", "scores"), time)
+        outage = Outage(lambda: rename("runs", "elsewhere"), lambda: rename("elsewhere", "runs"), time)
         check(store, outage, time)
 
 
