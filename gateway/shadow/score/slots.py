@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,8 @@ from gateway.config import cache_dir
 from gateway.shadow.environment import EnvironmentMissing, find
 from gateway.shadow.suites.task import SuiteKind
 
-BARE = "none (the standard library only)"
+BARE = f"none (the standard library of Python {platform.python_version()})"
+"""`bare_python` has our own version; what the library's functions answer differs from one to another."""
 
 
 class CannotScore(Exception):

@@ -32,6 +32,12 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
         bare_python(tmp_path / "cache")
 
 
+def test_no_environment_is_named_by_the_version_of_its_python(tmp_path: Path) -> None:
+    code = "import platform; print(platform.python_version())"
+    done = subprocess.run([bare_python(tmp_path), "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert f"none (the standard library of Python {done.stdout.strip()})" == BARE
+
+
 def test_only_five_does_without_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert where(None, SuiteKind.FIVE).name == BARE
