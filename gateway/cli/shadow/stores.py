@@ -1,4 +1,4 @@
-"""`--store`: the store of shadow-eval that a command reads or purges."""
+"""`--store`: the store of shadow-eval that a command reads, purges or writes verdicts to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.config import data_dir, environment
-from gateway.shadow.store import Store, StoreUnavailable, open_store
+from gateway.shadow.store import Retention, Store, StoreUnavailable, open_store
 
 _VARIABLE = "YARDSTICK_SHADOW_STORE"
 _SECRET = re.compile(r"//[^/\s]*@")
@@ -48,14 +48,14 @@ def default_store() -> str:
 
 
 @contextmanager
-def opened(url: str | None) -> Iterator[Store]:
+def opened(url: str | None, *, keep: Retention | None = None) -> Iterator[Store]:
     """Raises StoreUnavailable, also for a SQLite file that is not there: one that is made now has nothing to read."""
     url = url or default_store()
     path = _sqlite_file(url)
     if path is not None and not path.exists():
         remedy = "Name the store that shadow-eval writes to with --store URL."
         raise StoreUnavailable("there is no such file", f"SQLite file {path}", remedy)
-    with open_store(url) as store:
+    with open_store(url, keep=keep) as store:
         yield store
 
 

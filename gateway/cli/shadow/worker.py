@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from gateway.cli.shadow.keeping import keep_options
 from gateway.cli.shadow.score import cpus, proven, stop_on_termination
 from gateway.cli.shadow.stores import StoreCommand, opened, store_option
 from gateway.cli.shadow.worker_output import observer
@@ -24,7 +25,7 @@ from gateway.shadow.sandbox.slot import Slot
 from gateway.shadow.score.check import Checker
 from gateway.shadow.score.proven import level_that_holds
 from gateway.shadow.score.slots import CannotScore, Where, where
-from gateway.shadow.store import Store, StoreUnavailable
+from gateway.shadow.store import Retention, Store, StoreUnavailable
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import DEFAULT, load
 from gateway.shadow.suites.task import Suite, SuiteKind
@@ -72,6 +73,7 @@ _REMEDY = (
     metavar="SHARE",
     help="Of answers that are scored a second time, so that the gate knows whether verdicts flip.",
 )
+@keep_options
 @click.option("--once", is_flag=True, help="End when nothing waits.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON line for each verdict; so it is, too, off a terminal.")
 def worker(
@@ -81,6 +83,7 @@ def worker(
     environment: Path | None,
     level: str | None,
     again: float,
+    keep: Retention,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -97,7 +100,7 @@ def worker(
     stop_on_termination()
     try:
         tasks = [load(name) for name in suites]
-        with opened(store_url) as store:
+        with opened(store_url, keep=keep) as store:
             place = where(environment, _kind(tasks))
             found = _level(level, place)
             settings = Settings(_name(), place.name, slots=workers or cpus(), once=once)

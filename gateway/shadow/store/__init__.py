@@ -26,10 +26,11 @@ from gateway.shadow.store.records import (
     Total,
     identify,
 )
-from gateway.shadow.store.retention import Retention
+from gateway.shadow.store.retention import LONGEST_KEPT, Retention
 from gateway.shadow.store.store import Store, open_store
 
 __all__ = [
+    "LONGEST_KEPT",
     "Claim",
     "Counter",
     "Drawn",

@@ -16,7 +16,9 @@ from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, s
 DAY = 86_400.0
 LONGEST_ANSWER = 3_600.0
 """Seconds after which a model server that was asked will not answer any more: whoever asked is gone."""
-Days = Annotated[float, Field(ge=0, le=3_650)]
+LONGEST_KEPT = 3_650
+"""Days."""
+Days = Annotated[float, Field(ge=0, le=LONGEST_KEPT)]
 
 
 class Retention(Settings):

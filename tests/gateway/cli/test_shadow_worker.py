@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", RUN, *arguments]
+    """Of the stored samples it deletes none, whatever the day is, unless arguments say so."""
+    return [sys.executable, "-c", RUN, "--keep-samples", "3650", "--keep-unscored", "3650", *arguments]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +97,24 @@ def _known_bad(store: Store) -> dict[str, Any]:
     return {"control": False, "between": sample.between}
 
 
+def test_what_is_stored_stays_as_long_as_is_said(store: Store, url: str) -> None:
+    need_any()
+    now = datetime.now(UTC).timestamp()
+    waiting(store, 0, answer=RIGHT, at=now - 2 * 86_400)
+    young = waiting(store, 1, answer=RIGHT, at=now)
+    done = run("--store", url, "--once", "--keep-samples", "1", "--keep-answers", "7")
+    assert done.returncode == 0, done.stderr
+    (left,) = (scored.run for drawn in store.evidence.samples(answers=True) for scored in drawn.runs)
+    assert (left.id, left.answer) == (young.id, RIGHT)
+
+
+def test_unscored_answers_are_given_up_when_is_said(store: Store, url: str) -> None:
+    need_any()
+    waiting(store, 0, answer=RIGHT, at=datetime.now(UTC).timestamp() - 2 * 86_400)
+    assert run("--store", url, "--once", "--keep-unscored", "1").returncode == 0
+    assert outcomes(store) == [Outcome.ERROR]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_end_it_gives_back_what_is_not_done(store: Store, url: str, number: signal.Signals) -> None:
     need_any()
@@ -118,6 +138,7 @@ def test_told_to_end_it_gives_back_what_is_not_done(store: Store, url: str, numb
         (("--suite", "/none"), 2, "/none: can't be read: No such file or directory"),
         (("--environment", "/none"), 1, "yardstick shadow setup --folder /none"),
         (("--again", "2"), 2, "--again"),
+        (("--keep-answers", "3651"), 2, "--keep-answers"),
         (("postgresql://me:s3cret@h/d",), 2, "//***@h/d"),
     ],
 )
