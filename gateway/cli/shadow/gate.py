@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
 
 import click
 
+from gateway.cli.shadow.answering import AnsweringCommand, no_answer
 from gateway.cli.shadow.gate_table import shown
-from gateway.cli.shadow.stores import StoreCommand, opened, store_option
+from gateway.cli.shadow.stores import opened, store_option
 from gateway.config_document import ConfigError
 from gateway.shadow.gate.decide import decide
 from gateway.shadow.gate.draws import Event
@@ -21,42 +20,9 @@ from gateway.shadow.report.decision import decision_document
 from gateway.shadow.report.report import suite_name
 from gateway.shadow.store import Evidence, StoreUnavailable, Wanted
 
-NO_ANSWER = 3
-"""The exit code of everything that is not the gate's answer: 1 and 2, which others end with, are answers here."""
-
-
-class _NoAnswer(click.UsageError):
-    exit_code = NO_ANSWER
-
-
-class _GateCommand(StoreCommand):
-    """A wrong command line, a bug and Ctrl-C must not look like "violated" (1) or "not enough evidence" (2)."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
-            raise _NoAnswer(error.format_message(), ctx=error.ctx) from None
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            answer = super().invoke(ctx)
-        except SystemExit:  # ours, or rich's, which ends with 1 where nobody reads
-            raise SystemExit(NO_ANSWER) from None
-        except KeyboardInterrupt:
-            _end("interrupted, so there is no answer")
-        except BrokenPipeError:
-            _end("nobody reads what is printed, so there is no answer")
-        except BaseException:
-            traceback.print_exc()
-            _end("this is a bug, so there is no answer: please report it")
-        raise SystemExit(answer)
-
 
 @click.command(
-    cls=_GateCommand,
+    cls=AnsweringCommand,
     epilog="\b\nExamples:\n  yardstick shadow gate --policy policy.yaml\n"
     "  yardstick shadow gate --policy policy.yaml --suite five --form complete --json\n"
     "The policy's settings are explained in gateway/shadow/gate/README.md.",
@@ -89,7 +55,7 @@ def gate(policy_path: Path, store_url: str | None, suite: str | None, form: str 
             stored = _Stored(store.evidence, policy)
             decision = decide(stored.events(suite, form), policy)
     except (StoreUnavailable, _Unclear) as error:
-        _end(str(error))
+        no_answer(str(error))
     if as_json:
         document = decision_document(decision, policy) | {"samples_behind_an_open_run": stored.behind}
         click.echo(json.dumps(document, indent=2))
@@ -140,11 +106,6 @@ def _policy(path: Path) -> Policy:
     try:
         return Policy.from_yaml(path.read_text(encoding="utf-8"), str(path))
     except ConfigError as error:
-        _end(str(error))
+        no_answer(str(error))
     except (OSError, UnicodeDecodeError) as error:
-        _end(f"--policy {path} can't be read: {getattr(error, 'strerror', None) or error}")
-
-
-def _end(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    raise SystemExit(NO_ANSWER)
+        no_answer(f"--policy {path} can't be read: {getattr(error, 'strerror', None) or error}")
