@@ -12,6 +12,7 @@ from gateway.cli.shadow.samples import samples
 from gateway.cli.shadow.sandbox import sandbox
 from gateway.cli.shadow.score import score
 from gateway.cli.shadow.setup import setup
+from gateway.cli.shadow.threshold import threshold
 from gateway.cli.shadow.worker import worker
 
 
@@ -24,5 +25,5 @@ def shadow() -> None:
     """Score models' code by running its tests, in a sandbox."""
 
 
-for command in (score, samples, sandbox, setup, fetch, worker, report, gate, purge):
+for command in (score, samples, sandbox, setup, fetch, worker, report, gate, purge, threshold):
     shadow.add_command(command)
