@@ -128,6 +128,15 @@ class Evidence:
         with self._database.reading() as connection:
             return int(connection.scalar(select(func.sum(counters.c.value)).where(*asked)) or 0)
 
+    def next_number(self, prefix: str) -> int:
+        """One more than the highest number of samples whose `request_id` is the prefix and 12 digits; 0 without any."""
+        numbered = select(func.max(samples.c.request_id)).where(
+            samples.c.request_id.startswith(prefix, autoescape=True)
+        )
+        with self._database.reading() as connection:
+            highest = connection.scalar(numbered)
+        return 0 if highest is None else int(highest.removeprefix(prefix)) + 1
+
     def gaps(self, since: float | None = None, until: float | None = None) -> tuple[Gap, ...]:
         """Those that have a part of that time."""
         found = select(gaps).order_by(gaps.c.since, gaps.c.source)
