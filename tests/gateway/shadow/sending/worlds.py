@@ -93,6 +93,8 @@ class Sent:
         )
         task = asyncio.ensure_future(canaries.run())
         try:
+            if settings.get("on", True):
+                await steps.waited()  # so that it has begun to count from this time
             yield steps
         finally:
             task.cancel()
