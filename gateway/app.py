@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import re
 import secrets
 import time
@@ -30,10 +31,14 @@ from gateway.exchange import Exchange
 from gateway.generation import Builder, Generation, Material
 from gateway.pools import Pool
 from gateway.request import Route
+from gateway.shadow.canary.mark import HEADER, marked
+from gateway.shadow.tap import Beside
+from gateway.shadow.tap.sampling import Sampling
+from gateway.shadow.tap.tap import Settings as TapSettings
+from gateway.shadow.tap.tap import Tap
 from gateway.telemetry.log import LineLog
-from gateway.telemetry.record import ConfigState, Recorder, States
-from gateway.upstream import Endpoint
-from routing.health import Health
+from gateway.telemetry.record import ConfigState, Recorder, States, TapTotals
+from gateway.upstream import Endpoint, EndpointNow
 
 _RELAYED = {route.value.encode(): route for route in Route}
 _request_id = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
@@ -64,8 +69,12 @@ class Gateway:
         *,
         material: Material | None = None,
         telemetry: Telemetry | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        """``material``: what was read for this configuration already. Raises ValueError if a file can't be used."""
+        """``material``: what was read for this configuration already. Raises ValueError if a file can't be used.
+
+        ``beside``: the shadow process, if there is one.
+        """
         telemetry = telemetry or Telemetry()
         self.clock = Clock(time.monotonic())
         self.connections: set[Connection] = set()
@@ -78,7 +87,9 @@ class Gateway:
             self.registry.register(collector)
         self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
         threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
-        self._builder = Builder(self.clock, threads, self.recorder, report, lambda: self.generation)
+        self._secret = beside.secret if beside is not None else None
+        self.tap = _tap(config, beside, secrets.token_hex(4)) if beside is not None else None
+        self._builder = Builder(self.clock, threads, self.recorder, report, lambda: self.generation, self.tap)
         self._retired: list[tuple[str, Endpoint]] = []
         self._group: asyncio.TaskGroup | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -87,7 +98,7 @@ class Gateway:
         self.registry.register(self.config_state)
         self.registry.register(States(self._states, lambda: len(self.connections), self.clock, log))
         self._publish = telemetry.publish
-        expose = telemetry.expose
+        expose = self._with_shadow(telemetry.expose)
         self.app: Litestar = routes.build(
             lambda: self.generation, lambda: self.draining, lambda: expose(self.registry), VERSION, debug=False
         )
@@ -100,7 +111,9 @@ class Gateway:
         if self.draining:
             exchange.keep_alive = False
         path = exchange.path
-        if self._keys is not None and _needs_key(path):
+        if self._secret is not None and HEADER in exchange.fields:
+            exchange.shadow = marked(self._secret, exchange.fields[HEADER]) is not None
+        if self._keys is not None and not exchange.shadow and _needs_key(path):
             name = self._keys.name_of(exchange.fields.get(b"authorization"))
             if name is None:
                 raise ApiError(
@@ -203,11 +216,14 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._look_for_endpoints()
+                tapping = self._group.create_task(self.tap.keep_connected()) if self.tap is not None else None
                 ticking = self._group.create_task(self._tick())
                 try:
                     yield
                 finally:
                     ticking.cancel()
+                    if tapping is not None:
+                        tapping.cancel()
                     self._stop_looking()
                     self._group = None
         finally:
@@ -227,6 +243,14 @@ class Gateway:
             self._looking.cancel()
             self._looking = None
 
+    def _with_shadow(self, expose: Expose) -> Expose:
+        """What is scraped, with the shadow process's own metrics behind the gateway's."""
+        tap = self.tap
+        if tap is None:
+            return expose
+        self.registry.register(TapTotals(tap, self.recorder.totals))
+        return lambda registry: expose(registry) + tap.exposition
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
@@ -244,6 +268,8 @@ class Gateway:
         self._retired = [pair for pair in self._retired if pair[1].in_flight or pair[1].idle]
         if self.log is not None:
             self.log.flush()
+        if self.tap is not None:
+            self.tap.tick()
         self._publish(self.registry)
 
     def _bound_unsent(self) -> None:
@@ -272,17 +298,12 @@ class Gateway:
         yield from ((model, state) for (model, _), state in found.items())
 
 
-@dataclass(slots=True)
-class EndpointNow:
-    address: str
-    up: bool
-    health: Health
-    in_flight: int = 0
-    ejections: int = 0
-
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> EndpointNow:
-        return cls(endpoint.address, endpoint.up, endpoint.health)
+def _tap(config: Config, beside: Beside, number: str) -> Tap:
+    settings = config.shadow
+    assert settings is not None  # or nothing would be beside
+    sampling = Sampling(settings.keys, settings.keyless, settings.models)
+    source = f"gateway-{os.getpid()}-{number}"
+    return Tap(TapSettings(sampling, beside.socket, source), time.time)  # noqa: TID251 - when a request came
 
 
 def _needs_key(path: bytes) -> bool:

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.config_base import Bytes, Seconds, Settings
 from gateway.config_engine import EngineSettings
+from gateway.config_shadow import ShadowSettings
 
 AUTO = "auto"
 
@@ -254,6 +255,9 @@ class Config(Settings):
     limits: LimitSettings = Field(default=LimitSettings(), description="sizes in bytes, and counts")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="in seconds")
     drain: DrainSettings = Field(default=DrainSettings(), description="in seconds: how `yardstick serve` ends")
+    shadow: ShadowSettings | None = Field(
+        default=None, description="shadow-eval beside live traffic; default: there is none"
+    )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port, for as many cores"
     )

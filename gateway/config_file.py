@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.config import Config, EndpointSettings
+from gateway.config_base import Settings
 from gateway.config_document import ConfigError, Document, Problem
 from gateway.config_problems import SettingPath, binding, findings, is_tokenizer_path, missing_keys
 from gateway.config_schema import schema_problems, settings_in
@@ -41,7 +42,7 @@ def load(path: Path | None, flags: Flags, *, to_serve: bool = True) -> Loaded:
     ``to_serve`` also refuses an address that may not be bound, and keys that are not in the environment.
     """
     document = Document.read(path) if path is not None else Document()
-    data = _with_absolute_paths(_without_empty_sections(document.data), path)
+    data = _with_absolute_paths(without_empty_sections(document.data, Config), path)
     data = _with_routing_of_one_pool(_with_flags(data, flags, document.overridden))
     problems = list(document.duplicates())
     config: Config | None
@@ -65,10 +66,18 @@ def _validated(data: Mapping[str, Any]) -> Config:
     return Config.model_validate_json(json.dumps(data, default=str), strict=True)
 
 
-def _without_empty_sections(data: dict[str, Any]) -> dict[str, Any]:
+def without_empty_sections(data: dict[str, Any], settings: type[Settings]) -> dict[str, Any]:
     """`limits:` with nothing (or comments only) below it means its defaults."""
-    sections = {name for name, field in Config.model_fields.items() if settings_in(field.annotation)} | {"aliases"}
-    return {key: value for key, value in data.items() if value is not None or key not in sections}
+    found = {}
+    for key, value in data.items():
+        field = settings.model_fields.get(str(key))
+        inner = settings_in(field.annotation) if field is not None else None
+        if inner is not None and isinstance(value, dict):
+            value = without_empty_sections(value, inner) or None
+        mapping = field is not None and field.default_factory is not None
+        if value is not None or not (inner is not None or mapping):
+            found[key] = value
+    return found
 
 
 def _with_absolute_paths(data: dict[str, Any], path: Path | None) -> dict[str, Any]:

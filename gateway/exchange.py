@@ -64,6 +64,7 @@ class Exchange:
         "path",
         "query",
         "request_id",
+        "shadow",
         "started",
         "status",
         "watcher",
@@ -83,6 +84,7 @@ class Exchange:
         self.length = 0
         self.request_id = b""
         self.key_name = ""
+        self.shadow = False  # a mirrored request or a canary of our own: not live traffic
         self.started = self.finished = self._chunked = False
         self.status = 0
         self._head: bytes | None = None

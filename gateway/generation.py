@@ -23,7 +23,7 @@ from gateway.discovery import Discovery, Report
 from gateway.families import MODELS
 from gateway.keys import Keys
 from gateway.pools import Pool
-from gateway.serve import Serve
+from gateway.serve import Serve, Tap
 from gateway.telemetry.record import Recorder
 from gateway.tokens import Counter, Remote, Tokens, load_counter
 from gateway.upstream import Endpoint, Upstream
@@ -96,13 +96,20 @@ class Builder:
     """Makes generations. ``threads`` are those that count; ``current`` is the generation being served."""
 
     def __init__(
-        self, clock: Clock, threads: Executor, recorder: Recorder, report: Report, current: Callable[[], Generation]
+        self,
+        clock: Clock,
+        threads: Executor,
+        recorder: Recorder,
+        report: Report,
+        current: Callable[[], Generation],
+        tap: Tap | None = None,
     ) -> None:
         self._clock = clock
         self._threads = threads
         self._recorder = recorder
         self._report = report
         self._current = current
+        self._tap = tap
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -121,7 +128,7 @@ class Builder:
             placed = [endpoints[known] for known in own]
             pools[settings.model] = self._pool(settings, material, placed, before)
         decider = Decider(config, pools)
-        serve = Serve(config, self._clock, pools, decider, upstream, self._recorder)
+        serve = Serve(config, self._clock, pools, decider, upstream, self._recorder, self._tap)
         discovery = Discovery(list(pools.values()), upstream, self._report, config.probes)
         return Generation(material, endpoints, pools, decider, upstream, serve, discovery)
 

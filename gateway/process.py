@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import uvloop
@@ -21,6 +21,8 @@ from gateway.downstream import Connection
 from gateway.drain import Ending, drain
 from gateway.generation import Material
 from gateway.reload import PERIOD, Source, Watch, refusal
+from gateway.shadow.live.start import shadow_process
+from gateway.shadow.tap import Beside
 from gateway.telemetry import shared
 from gateway.telemetry.log import LineLog
 from gateway.workers import Applied, Drain, Listeners, Order, Post, Reload, Supervisor
@@ -38,14 +40,19 @@ def run(source: Source, config: Config) -> int:
     port = listeners[0][0].getsockname()[1]
     host = f"[{config.host}]" if ":" in config.host else config.host
     say(f"yardstick {VERSION} on http://{host}:{port} (API description: /docs)")
-    if config.workers == 1:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_alone(source, material, listeners[0]))
-    slots = shared.Slots(config.workers)
+    with shadow_process(config, port) as beside:
+        if config.workers == 1:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_alone(source, material, listeners[0], beside))
+        return _several(source, material, listeners, beside)
+
+
+def _several(source: Source, material: Material, listeners: Sequence[Listeners], beside: Beside | None) -> int:
+    slots = shared.Slots(len(listeners))
 
     def work(number: int, given: Material, own: Listeners, post: Post) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_as_worker(number, given, own, post, slots))
+            return runner.run(_as_worker(number, given, own, post, slots, beside))
 
     return Supervisor(source, material, listeners, slots, work, say).run()
 
@@ -85,7 +92,7 @@ def bind(config: Config) -> list[Listeners]:
     return listeners
 
 
-async def _alone(source: Source, material: Material, listeners: Listeners) -> int:
+async def _alone(source: Source, material: Material, listeners: Listeners, beside: Beside | None) -> int:
     """One process, without a supervisor. The exit code."""
     ending = Ending()
     hangup = asyncio.Event()
@@ -94,11 +101,13 @@ async def _alone(source: Source, material: Material, listeners: Listeners) -> in
     loop.add_signal_handler(signal.SIGTERM, lambda: ending.ask(delayed=True))
     loop.add_signal_handler(signal.SIGINT, lambda: ending.ask(delayed=False))
     log = LineLog(sys.stdout.fileno()) if material.config.access_log else None
-    gateway = Gateway(material.config, say, log, material=material)
+    gateway = Gateway(material.config, say, log, material=material, beside=beside)
     return await serve(gateway, listeners, ending, say, lambda: follow(source, gateway, hangup, say))
 
 
-async def _as_worker(number: int, material: Material, listeners: Listeners, post: Post, slots: shared.Slots) -> int:
+async def _as_worker(
+    number: int, material: Material, listeners: Listeners, post: Post, slots: shared.Slots, beside: Beside | None
+) -> int:
     """One of several: it is the supervisor who is asked to reload and to end. The exit code."""
     ending = Ending()
     orders: asyncio.Queue[Order] = asyncio.Queue()
@@ -112,7 +121,7 @@ async def _as_worker(number: int, material: Material, listeners: Listeners, post
 
     log = LineLog(sys.stdout.fileno(), at_once=select.PIPE_BUF) if material.config.access_log else None
     telemetry = _shared_telemetry(number, slots)
-    gateway = Gateway(material.config, tell, log, material=material, telemetry=telemetry)
+    gateway = Gateway(material.config, tell, log, material=material, telemetry=telemetry, beside=beside)
     return await serve(gateway, listeners, ending, lambda line: None, lambda: _obey(orders, gateway, tell))
 
 

@@ -18,6 +18,7 @@ from gateway.exchange import Exchange
 from gateway.upstream_connection import Broken, UpstreamConnection
 
 LARGEST_FRAME = 16 * 1024 * 1024  # a stream that holds back more without a blank line is no event stream
+LONGEST_COPY = 1024 * 1024  # bytes of an answer; a longer one is not copied
 KEEP_ALIVE = b": keep-alive\n\n"
 _BLANK_LINES = (b"\n\n", b"\n\r\n")
 
@@ -67,6 +68,8 @@ class Relay:
         self._spoke = clock.now
         self._over: asyncio.Future[None] | None = None
         self.outcome = Outcome()
+        self.copied: list[bytes] | None = None
+        """Where pieces of the answer are copied to, for the tap."""
         exchange.watcher = self
 
     # -- the story ------------------------------------------------------------------------------------------------
@@ -222,6 +225,14 @@ class Relay:
         outcome.bytes += len(data)
         outcome.chunks += 1
         self._before, self._last = self._last, data
+        if self.copied is not None:
+            self._copy(data, self.copied)
+
+    def _copy(self, data: bytes, copied: list[bytes]) -> None:
+        copied.append(data)
+        if self.outcome.bytes > LONGEST_COPY:
+            copied.clear()
+            self.copied = None
 
     def _read_usage(self) -> None:
         if self.outcome.prompt_tokens is not None:

@@ -13,7 +13,7 @@ from gateway.config_file import Flags, load
 from gateway.generation import Material
 
 PERIOD = 1.0  # seconds between looks at the files
-FIXED = ("host", "port", "workers", "access_log")
+FIXED = ("host", "port", "workers", "access_log", "shadow")
 
 Stat = Callable[[Path], object]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.config import Config
@@ -27,6 +28,22 @@ _DECISION_LINES = (
 )
 
 
+class Copied(Protocol):
+    """What the tap keeps of a request while it is answered."""
+
+    pieces: list[bytes]
+    model: str
+    outcome: Outcome | None
+    left: bool
+
+
+class Tap(Protocol):
+    """Takes copies for shadow-eval. Never raises, never waits."""
+
+    def copy(self, exchange: Exchange, request: Request, body: bytes, decision: Decision) -> Copied | None: ...
+    def done(self, copy: Any) -> None: ...
+
+
 class Serve:
     """Answers chat and completion requests from the pools."""
 
@@ -38,6 +55,7 @@ class Serve:
         decider: Decider,
         upstream: Upstream,
         recorder: Recorder,
+        tap: Tap | None = None,
     ) -> None:
         self._config = config
         self._timeouts = config.timeouts
@@ -46,17 +64,27 @@ class Serve:
         self._decider = decider
         self._sender = Sender(clock, upstream)
         self._recorder = recorder
+        self._tap = tap
+        self._shed_above = config.shadow.shed_above if config.shadow is not None else 0
         self._fallback = config.routing.fallback
         self._threshold = b"%d" % config.routing.threshold
 
     async def __call__(self, exchange: Exchange, route: Route) -> None:
         record = self._recorder.begin(exchange, route.value)
+        copy: Copied | None = None
         try:
-            request = Request(route, exchange.body, operator_fields=self._config.operator_fields)
-            exchange.body = b""
+            operator = self._config.operator_fields or exchange.shadow
+            request = Request(route, exchange.body, operator_fields=operator)
             decision = await self._decider.decide(request)
             record.decided(decision)
+            if exchange.shadow:
+                self._shed_if_busy(self._pools[decision.model])
+            elif self._tap is not None:
+                copy = self._tap.copy(exchange, request, exchange.body, decision)
+            exchange.body = b""
             relay = self._relay(exchange, request, decision)
+            if copy is not None:
+                relay.copied = copy.pieces
             attempt, decision = await self._begin(exchange, request, relay, decision, record)
             with attempt:
                 pool = self._pools[decision.model]
@@ -68,12 +96,17 @@ class Serve:
                     await relay.run(attempt.connection.status, lines, stream=attempt.connection.events)
                     self._judge(pool, attempt, relay.outcome)
             record.relayed(relay.outcome)
-            self._learn(request, pool, relay.outcome)
+            if copy is not None:
+                copy.model, copy.outcome = decision.model, relay.outcome
+            if not exchange.shadow:
+                self._learn(request, pool, relay.outcome)
         except ApiError as error:
             record.failed(error.code)
             exchange.reply_error(error)
         except asyncio.CancelledError:
             record.cancelled(exchange.connection.ended_by)
+            if copy is not None:
+                copy.left = True
             raise
         except Exception as error:
             record.failed("internal_error")
@@ -81,6 +114,14 @@ class Serve:
             exchange.fault()
         finally:
             record.end(exchange.status)
+            if copy is not None and self._tap is not None:
+                self._tap.done(copy)
+
+    def _shed_if_busy(self, pool: Pool) -> None:
+        """Our own requests come after everybody's: none is sent where live traffic may want the place."""
+        under_way = sum(endpoint.in_flight for endpoint in pool.endpoints)
+        if under_way >= self._shed_above * len(pool.endpoints) or not pool.has_free(self._clock.now, ()):
+            raise ApiError(503, f"{pool.name} has live traffic to serve.", code="shed", retry_after=10)
 
     # -- the request on its way up --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from gateway.clock import Clock
@@ -188,3 +189,18 @@ class Collected:
             self.body.set_result(b"".join(self._parts))
         else:
             self.body.set_exception(error)
+
+
+@dataclass(slots=True)
+class EndpointNow:
+    """What metrics show of an endpoint."""
+
+    address: str
+    up: bool
+    health: Health
+    in_flight: int = 0
+    ejections: int = 0
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> EndpointNow:
+        return cls(endpoint.address, endpoint.up, endpoint.health)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from gateway.shadow.tap import Beside
 from tests.fakes.gateway import RunningGateway, config_for, running
 from tests.fakes.server import FakeServer, Script
 
@@ -55,8 +56,12 @@ async def serving() -> AsyncIterator[StartGateway]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
-            short: Sequence[FakeServer], long: Sequence[FakeServer] = (), **settings: Any
+            short: Sequence[FakeServer],
+            long: Sequence[FakeServer] = (),
+            *,
+            beside: Beside | None = None,
+            **settings: Any,
         ) -> RunningGateway:
-            return await stack.enter_async_context(running(config_for(short, long, **settings)))
+            return await stack.enter_async_context(running(config_for(short, long, **settings), beside))
 
         yield start

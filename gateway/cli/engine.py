@@ -80,7 +80,7 @@ def simulate(
     if tokenizer is not None:
         _require_tokenizer(tokenizer)
     ensure_port(host, port)
-    from gateway.engines.simulated import run
+    from gateway.engines.simulated.app import run
     from gateway.engines.simulated.settings import SimulatedSettings
     from gateway.engines.simulated.tasks import TaskFileError
 

@@ -48,13 +48,15 @@ class Words:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """``tokenizers``: a tokenizer.json for each model. ``writes_code``: whether answers are code that can be checked,
-    the same each time. ``limit_seconds``: what a run must stay below.
+    the same each time. ``knows_tasks``: whether they solve the suite's tasks now and then. ``limit_seconds``: what a
+    run must stay below.
     """
 
     servers: tuple[ModelServer, ...]
     tokenizers: Mapping[str, Path]
     lengths: Lengths
     writes_code: bool
+    knows_tasks: bool = False
     start_seconds: float
     limit_seconds: float
     words: Words

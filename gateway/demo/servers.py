@@ -11,6 +11,7 @@ import yaml
 from gateway.demo.client import Client
 from gateway.demo.engine import ALIAS, HOST, Engine, ModelServer
 from gateway.demo.processes import Child, Children
+from gateway.demo.scoreboard import settings
 
 _LOOK_SECONDS = 0.05
 
@@ -20,12 +21,14 @@ Say = Callable[[str], None]
 class Servers:
     """The three processes. ``addresses`` says for each model where it is served, as host:port."""
 
-    def __init__(self, children: Children, engine: Engine, port: int) -> None:
+    def __init__(self, children: Children, engine: Engine, port: int, *, scored: bool = False) -> None:
+        """``scored``: with shadow-eval beside the gateway."""
         self.gateway = Client(HOST, port)
         self.addresses: dict[str, str] = {}
         self._children = children
         self._engine = engine
         self._port = port
+        self._scored = scored
 
     def start(self, say: Say) -> None:
         """Returns when the gateway and both model servers are ready. Raises Died, or TimeoutError."""
@@ -72,6 +75,7 @@ class Servers:
             "aliases": {ALIAS: "auto"},
             "routing": {"threshold": self._engine.lengths.threshold},
             "drain": {"delay": 0},  # no load balancer has to look elsewhere first
+            **({"shadow": settings(self._children.folder)} if self._scored else {}),
         }
 
     def _wait(self, condition: Callable[[], bool], complaint: str, deadline: float) -> None:

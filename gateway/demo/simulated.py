@@ -6,6 +6,7 @@ import re
 
 from gateway.config import RoutingSettings
 from gateway.demo.engine import HOST, LONG, SHORT, Engine, Lengths, ModelServer, Words
+from gateway.demo.scoreboard import planted
 from gateway.demo.tokenizer import cached_tokenizer
 from gateway.engines.simulated.presets import PRESETS
 from gateway.families import MODELS
@@ -36,6 +37,7 @@ def engine() -> Engine:
         tokenizers=dict.fromkeys(_PRESETS, tokenizer),
         lengths=LENGTHS,
         writes_code=True,
+        knows_tasks=True,
         start_seconds=60.0,
         limit_seconds=120.0,
         words=Words(
@@ -57,7 +59,7 @@ def _arguments(model: str, tokenizer: str) -> tuple[str, ...]:
         "--max-model-len": str(MODELS[model].pool_window),
         "--time-scale": str(_TIME_SCALE),
     }
-    return ("engine", "simulate", *(word for pair in options.items() for word in pair))
+    return ("engine", "simulate", *(word for pair in options.items() for word in pair), *planted()[model])
 
 
 def _introduction() -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.client import HTTPException
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,6 +28,7 @@ from gateway.demo.checks import Result, failures
 from gateway.demo.client import Client
 from gateway.demo.engine import HOST, LONG, Engine
 from gateway.demo.processes import Children, Died
+from gateway.demo.scoreboard import Scoreboard
 from gateway.demo.servers import Servers
 from gateway.demo.sources import Sources
 from gateway.demo.workload import Row, multi_file_rows, short_rows
@@ -36,6 +38,8 @@ from gateway.tokens import Counter
 
 _LONG_LANES, _SHORT_LANES = 1, 2  # requests at once
 _LOOK_SECONDS = 0.5
+_BOARD_SECONDS = 3.0
+_PAIRS_A_BOARD = 10
 
 
 def run(once: bool, port: int, engine: str) -> int:
@@ -70,7 +74,8 @@ class _Demo:
         self._console.print(f"logs: {folder}", markup=False, soft_wrap=True)
         began = time.monotonic()
         with Children(folder) as children:
-            servers = Servers(children, engine, self._port)
+            scored = engine.knows_tasks and not self._once
+            servers = Servers(children, engine, self._port, scored=scored)
             rows = self._prepare(servers, engine)
             results = self._work(rows, servers.gateway, children)
             seconds = time.monotonic() - began
@@ -81,7 +86,7 @@ class _Demo:
             if not wrong:
                 self._console.print(engine.words.success)
             if not self._once:
-                self._serve(children)
+                self._serve(children, scored=scored)
         return 1 if wrong else 0
 
     def _prepare(self, servers: Servers, engine: Engine) -> list[Row]:
@@ -127,16 +132,38 @@ class _Demo:
         if not self._console.is_terminal:
             self._console.print(line, markup=False, soft_wrap=True)
 
-    def _serve(self, children: Children) -> None:
-        """Until Ctrl-C, or until a child dies, which is raised."""
+    def _serve(self, children: Children, *, scored: bool) -> None:
+        """Until Ctrl-C, or until a child dies, which is raised. ``scored``: with the scoreboard."""
         self._console.print(show.to_try(self._port), markup=False, soft_wrap=True)
         self._console.print(f"serving on http://{HOST}:{self._port} until Ctrl-C")
         try:
-            while True:
-                time.sleep(_LOOK_SECONDS)
-                children.require_alive()
+            with self._board() if scored else nullcontext(lambda folder: None) as show_board:
+                while True:
+                    time.sleep(_LOOK_SECONDS)
+                    children.require_alive()
+                    show_board(children.folder)
         except KeyboardInterrupt:
             self._console.print("stopping")
+
+    @contextmanager
+    def _board(self) -> Iterator[Callable[[Path], None]]:
+        """The scoreboard, as it fills: in place on a terminal, else whenever ten more pairs are scored."""
+        shown = looked = 0.0
+        with Live(console=self._console, auto_refresh=False) if self._console.is_terminal else nullcontext() as live:
+
+            def show_board(folder: Path) -> None:
+                nonlocal shown, looked
+                if time.monotonic() - looked < _BOARD_SECONDS:
+                    return
+                looked = time.monotonic()
+                board = Scoreboard.read(folder)
+                if live is not None:
+                    live.update(board.table(), refresh=True)
+                elif board.pairs.total() >= shown + _PAIRS_A_BOARD:
+                    shown = board.pairs.total()
+                    self._console.print(board.table())
+
+            yield show_board
 
 
 def _engine(name: str) -> Engine:

@@ -29,6 +29,23 @@ DECISIONS = Name(
     "Requests by the model chosen, how the prompt was measured and why",
     ("model", "method", "reason"),
 )
+SHADOW_REQUESTS = Name(
+    "yardstick_shadow_requests",
+    "Mirrored requests and canaries, which count nowhere else, by the model that was asked and outcome",
+    ("model", "outcome"),
+)
+SHADOW_SAMPLED = Name("yardstick_shadow_sampled", "Live requests that were sampled, by the model chosen", ("model",))
+SHADOW_DROPPED = Name("yardstick_shadow_dropped", "Sampled requests that were lost, by reason", ("reason",))
+SHADOW_MATCHED = Name("yardstick_shadow_matched", "Samples whose prompt is a known task, by model", ("model",))
+SHADOW_UNMATCHED = Name("yardstick_shadow_unmatched", "Samples whose prompt is no known task, by model", ("model",))
+SHADOW_TOKENS = Name("yardstick_shadow_tokens", "Tokens spent on mirrored requests and canaries", ("model", "reason"))
+SHADOW_LOST = Name(
+    "yardstick_shadow_lost", "Samples, mirrored requests and canaries that came to nothing", ("model", "reason")
+)
+SHADOW_VERDICTS = Name(
+    "yardstick_shadow_verdicts", "Verdicts of scorers beside this gateway", ("model", "verdict", "level")
+)
+SHADOW_HELD = Name("yardstick_shadow_held", "Samples on their way to the store: many where it can't be reached")
 PROMPT_TOKENS = Name("yardstick_prompt_tokens", "Prompt tokens, as the model servers report them", ("model",))
 OUTPUT_TOKENS = Name("yardstick_output_tokens", "Output tokens, as the model servers report them", ("model",))
 RELAYED_BYTES = Name("yardstick_relayed_bytes", "Bytes of answers sent to clients", ("model",))

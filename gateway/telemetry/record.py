@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -24,6 +25,7 @@ class Asked(Protocol):
 
     request_id: bytes
     key_name: str
+    shadow: bool
 
 
 class Relayed(Protocol):
@@ -112,6 +114,9 @@ class Record:
         ended = recorder.timer()
         model = decision.model if decision is not None else ""
         outcome = self._outcome or _outcome(status, self._problem)
+        if self._exchange.shadow:  # no live traffic: metrics of that must not change, and there is no client to tell
+            recorder.totals.shadow_requests[model, self._problem if self._problem == "shed" else outcome] += 1
+            return
         recorder.totals.requests[self._route, model, outcome] += 1
         if decision is not None:
             recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
@@ -204,6 +209,30 @@ class States:
         yield GaugeMetricFamily(names.OPEN_CONNECTIONS.name, names.OPEN_CONNECTIONS.help, self._connections())
         dropped = self._log.dropped if self._log is not None else 0
         yield CounterMetricFamily(names.LOG_LINES_DROPPED.name, names.LOG_LINES_DROPPED.help, dropped)
+
+
+class TapState(Protocol):
+    sampled: Counter[str]
+    dropped: Counter[str]
+
+
+class TapTotals:
+    """What shadow-eval's tap has taken and lost since the start."""
+
+    def __init__(self, tap: TapState, totals: Totals) -> None:
+        self._tap, self._totals = tap, totals
+
+    def collect(self) -> Iterable[Metric]:
+        name = names.SHADOW_REQUESTS
+        requests = CounterMetricFamily(name.name, name.help, labels=name.labels)
+        for labels, count in self._totals.shadow_requests.items():
+            requests.add_metric(labels, count)
+        yield requests
+        for name, counts in ((names.SHADOW_SAMPLED, self._tap.sampled), (names.SHADOW_DROPPED, self._tap.dropped)):
+            family = CounterMetricFamily(name.name, name.help, labels=name.labels)
+            for label, count in counts.items():
+                family.add_metric([label], count)
+            yield family
 
 
 class ConfigState:

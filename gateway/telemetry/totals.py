@@ -55,6 +55,7 @@ class Totals:
     def __init__(self) -> None:
         self.requests: defaultdict[Labels, int] = defaultdict(int)
         self.decisions: defaultdict[Labels, int] = defaultdict(int)
+        self.shadow_requests: defaultdict[Labels, int] = defaultdict(int)
         self.models: defaultdict[str, ModelTotals] = defaultdict(ModelTotals)
 
     def collect(self) -> Iterable[Metric]:

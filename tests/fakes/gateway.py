@@ -14,6 +14,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.downstream import Connection
 from gateway.drain import drain
+from gateway.shadow.tap import Beside
 from gateway.telemetry.log import LineLog
 from gateway.upstream import Endpoint
 from tests.fakes.client import Client, until
@@ -86,13 +87,13 @@ def config_for(short: Sequence[FakeServer], long: Sequence[FakeServer] = (), **s
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[RunningGateway]:
+async def running(config: Config, beside: Beside | None = None) -> AsyncIterator[RunningGateway]:
     """Serves on a free port until the scope ends; in-flight attempts must then have ended."""
     said: list[str] = []
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     thresholds = gc.get_threshold()
-    gateway = Gateway(config, said.append, LineLog(write_end))
+    gateway = Gateway(config, said.append, LineLog(write_end), beside=beside)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     async with gateway.running():

@@ -25,7 +25,10 @@ from tests.fakes.gateway import LONG, SHORT, RunningGateway, running
 from tests.fakes.odd_prompts import CHATS, TEXTS, WORDS, called, text, user
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-_SERVE = "import sys; from gateway.engines.simulated import *; run(SimulatedSettings.model_validate_json(sys.argv[1]))"
+_SERVE = (
+    "import sys; from gateway.engines.simulated.app import run; from gateway.engines.simulated.settings import *; "
+    "run(SimulatedSettings.model_validate_json(sys.argv[1]))"
+)
 WINDOW = 2048
 
 

@@ -137,7 +137,7 @@ def _like_live(plan: Plan, mix: LiveMix) -> list[_Bucket]:
 
 
 def _targets(inflation: Inflation, bucket: _Bucket) -> Targets | None:
-    if not inflation.on:
+    if not inflation.enabled:
         return None
     if inflation.targets:
         given = tuple(target for target in inflation.targets if bucket.start < target <= bucket.up_to)

@@ -61,7 +61,7 @@ class Ledger:
 
     def refusal(self, plan: Plan, now: datetime, *, busy: bool) -> Refusal | None:
         """None if a canary may be sent. `busy`: the caller's judgement of its pools; canaries are shed first."""
-        if not plan.on:
+        if not plan.enabled:
             return Refusal(Reason.OFF)
         if busy:
             return Refusal(Reason.BUSY)

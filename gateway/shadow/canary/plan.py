@@ -40,7 +40,7 @@ class Inflation(Settings):
     none at all: every bucket, to lengths log-uniform over it.
     """
 
-    on: bool = False
+    enabled: bool = False
     targets: tuple[Count, ...] = ()
     tolerance: Annotated[float, Field(gt=0, le=0.2)] = 0.02
     folder: Path | None = Field(
@@ -69,7 +69,7 @@ class Plan(Settings):
     the other family may take a quarter more tokens for the same text.
     """
 
-    on: bool = False
+    enabled: bool = False
     first: CanarySide
     second: CanarySide
     suite: str = Field(default="five", description="`five`, or a JSONL file of tasks")

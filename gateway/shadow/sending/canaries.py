@@ -77,7 +77,7 @@ class Canaries:
     async def run(self) -> None:
         """Until cancelled; returns at once if the plan is off. Raises NothingToDraw, and for a bad folder of files
         OSError or ValueError."""
-        if not self._plan.on:
+        if not self._plan.enabled:
             return
         last, requests_then = self._now(), self._live_requests()
         async with asyncio.TaskGroup() as group:
@@ -118,7 +118,7 @@ class Canaries:
 
     def _make_design(self, mix: LiveMix) -> Design:
         plan = self._plan
-        if plan.inflation.on and self._distractors is None:
+        if plan.inflation.enabled and self._distractors is None:
             self._distractors = Distractors(read_sources(plan.inflation.folder), self._tokens.count)
         lengths = own_lengths(self._suite, plan.forms, self._tokens, direct_completion=plan.direct_completion)
         return design(plan, self._suite, lengths, mix)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter as Counts
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
 from tenacity.wait import wait_base
@@ -39,7 +40,10 @@ class StoreWriter:
         self._held = deque[tuple[Sample, tuple[Run, ...]]]()
         self._totals: dict[_Key, int] = {}
         self._changed = set[_Key]()
+        self._told: dict[tuple[object, ...], Callable[[], object]] = {}
         self._missing_since: float | None = None
+        self.counted = Counts[tuple[Counter, str, str]]()
+        """Since the start, whatever the day: by counter, model and reason."""
         self._more = threading.Condition()
         self._closing = threading.Event()
         self._retrying = Retrying(
@@ -72,6 +76,26 @@ class StoreWriter:
             self._more.notify()
         return True
 
+    def totals(self, source: str, totals: Iterable[Total]) -> None:
+        """What another process, which has no store, has counted so far; of several from one source the last."""
+        told = tuple(totals)
+        self._tell(("totals", source), lambda: self._store.count(source, told))
+
+    def gap(self, gap: Gap) -> None:
+        self._tell(("gap", gap.source, gap.since), lambda: self._store.gap(gap))
+
+    @property
+    def held(self) -> int:
+        """Samples that are not written yet: more than a few where the store is slow, or not there."""
+        return len(self._held)
+
+    def _tell(self, key: tuple[object, ...], write: Callable[[], object]) -> None:
+        """Of the same key only the last is written; of more different ones than `most` none."""
+        with self._more:
+            if not self._closing.is_set() and (key in self._told or len(self._told) < self._most):
+                self._told[key] = write
+                self._more.notify()
+
     def close(self) -> None:
         """Writes what it holds, if the store is there: nothing is tried more than once from now on. Blocks."""
         with self._more:
@@ -88,6 +112,7 @@ class StoreWriter:
         self._add_up(Counter.DROPPED, 1, "", DROPPED)
 
     def _add_up(self, counter: Counter, value: int, model: str, reason: str) -> None:
+        self.counted[counter, model, reason] += value
         key = (day_of(self._now()), counter, model, reason)
         self._totals[key] = self._totals.get(key, 0) + value
         self._changed.add(key)
@@ -98,14 +123,15 @@ class StoreWriter:
                 self._write_sample()
                 self._write_gap()
                 self._write_totals()
+                self._write_told()
             except StoreUnavailable:  # only when closing: until then it is tried again
                 return
 
     def _wait(self) -> bool:
         """Whether there is something to write. False: it is closed, and all is written."""
         with self._more:
-            self._more.wait_for(lambda: self._held or self._changed or self._closing.is_set())
-            return bool(self._held or self._changed or self._missing_since is not None)
+            self._more.wait_for(lambda: self._held or self._changed or self._told or self._closing.is_set())
+            return bool(self._held or self._changed or self._told or self._missing_since is not None)
 
     def _write_sample(self) -> None:
         with self._more:
@@ -141,6 +167,12 @@ class StoreWriter:
         with self._more:
             for key in [key for key in self._totals if key[0] < today and key not in self._changed]:
                 self._totals_of_the_past(key)
+
+    def _write_told(self) -> None:
+        with self._more:
+            told, self._told = self._told, {}
+        for write in told.values():
+            self._retrying(write)
 
     def _totals_of_the_past(self, key: _Key) -> None:
         """Days that are over take no room. A clock that is set back would begin their totals anew: so keep one day."""

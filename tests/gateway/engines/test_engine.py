@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.engines.simulated import SimulatedSettings, build_app
+from gateway.engines.simulated.app import build_app
 from gateway.engines.simulated.engine import Engine, Job, Sequence
 from gateway.engines.simulated.errors import EngineError
 from gateway.engines.simulated.kv import Prompt
 from gateway.engines.simulated.metrics import EngineMetrics
 from gateway.engines.simulated.plan import Plan
 from gateway.engines.simulated.presets import PRESETS
+from gateway.engines.simulated.settings import SimulatedSettings
 from gateway.engines.simulated.step_time import StepTime
 
 MODEL = "codegeex4-all-9b"

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from gateway.engines.gpus import GIB
-from gateway.engines.simulated import SimulatedSettings, explain
+from gateway.engines.simulated import explain
 from gateway.engines.simulated.explain import explanation
 from gateway.engines.simulated.kv import BLOCK_TOKENS
 from gateway.engines.simulated.presets import PRESETS, Preset, preset_for
+from gateway.engines.simulated.settings import SimulatedSettings
 from gateway.engines.simulated.step_time import StepTime
 from gateway.families import MODELS
 

@@ -23,14 +23,14 @@ from gateway.shadow.match.matcher import Form
 from gateway.shadow.suites.task import by_id
 from tests.gateway.shadow.canary.worlds import BUCKETS, FIVE, FIVE_LENGTHS, designed, lengths_of, mixes, plan
 
-INFLATED = {"inflation": {"on": True}}
+INFLATED = {"inflation": {"enabled": True}}
 PLANS: list[dict[str, Any]] = [
     {},
     INFLATED,
     {**INFLATED, "longest": 5_000, "uniform_share": 1},
     {**INFLATED, "forms": ["instruct"]},
     {"lengths": BUCKETS, **INFLATED},
-    {"lengths": BUCKETS, "inflation": {"on": True, "targets": [4_096, 8_192]}},
+    {"lengths": BUCKETS, "inflation": {"enabled": True, "targets": [4_096, 8_192]}},
     {"lengths": [{"up_to": 2_048, "weight": 1}]},
 ]
 LONGEST_OWN = max(FIVE_LENGTHS.values())
@@ -108,7 +108,7 @@ def test_other_seeds_and_other_mixes_are_other_draws() -> None:
     assert len({design.digest for design in designs}) == 3
     assert len({draw(design, number).id for design in designs for number in range(100)}) == 300
     assert designed({}, live()).digest == designs[0].digest
-    assert designed({"on": False, "rate": {"per_hour": 1}}, live()).digest == designs[0].digest
+    assert designed({"enabled": False, "rate": {"per_hour": 1}}, live()).digest == designs[0].digest
 
 
 def test_every_process_draws_the_same() -> None:

@@ -27,7 +27,7 @@ from gateway.shadow.suites.task import Task
 from gateway.tokens import Counter as Tokenizer
 from tests.gateway.shadow.canary.worlds import FIVE, TOKENS, by_characters, by_words
 
-ON = Inflation(on=True)
+ON = Inflation(enabled=True)
 TASKS = list(FIVE.tasks.values())
 WORDS = ["alpha", "beta", "gamma(x)", "x = 1", "return", "for", "'text'", "éñ", "17", "{}", "    ", "#"]
 

@@ -19,7 +19,7 @@ MODELS = FIRST["model"], SECOND["model"]
 
 def test_reasons() -> None:
     assert TODAY.refusal(PLAN, NOON, busy=False) is None
-    assert TODAY.refusal(plan(on=False), NOON, busy=False) == Refusal(Reason.OFF)
+    assert TODAY.refusal(plan(enabled=False), NOON, busy=False) == Refusal(Reason.OFF)
     assert TODAY.refusal(PLAN, NOON, busy=True) == Refusal(Reason.BUSY)
     full = TODAY.reserve("a", {MODELS[0]: 100_000}, NOON)
     assert full.refusal(PLAN, NOON, busy=False) == Refusal(Reason.BUDGET, MODELS[0])

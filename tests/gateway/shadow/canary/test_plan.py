@@ -12,7 +12,7 @@ from tests.gateway.shadow.canary.worlds import BUCKETS, FIRST, SECOND, plan
 
 
 def test_it_is_off_until_switched_on() -> None:
-    assert not Plan.model_validate({"first": FIRST, "second": SECOND}).on
+    assert not Plan.model_validate({"first": FIRST, "second": SECOND}).enabled
 
 
 def test_rates() -> None:
@@ -36,9 +36,9 @@ def test_rates() -> None:
         ({"lengths": BUCKETS[:1]}, "sum to 0.6, not to 1"),
         ({"lengths": [BUCKETS[0], BUCKETS[0]]}, "the same up_to"),
         ({"lengths": "alive"}, "like live"),
-        ({"inflation": {"on": True, "targets": [4_096]}}, "leave inflation.targets out"),
-        ({"inflation": {"on": True, "targets": [9_000]}, "lengths": BUCKETS}, "beyond the last bucket"),
-        ({"inflation": {"on": True, "targets": [2_049]}, "lengths": BUCKETS}, "take 2,113 or more"),
+        ({"inflation": {"enabled": True, "targets": [4_096]}}, "leave inflation.targets out"),
+        ({"inflation": {"enabled": True, "targets": [9_000]}, "lengths": BUCKETS}, "beyond the last bucket"),
+        ({"inflation": {"enabled": True, "targets": [2_049]}, "lengths": BUCKETS}, "take 2,113 or more"),
         ({"inflation": {"tolerance": 0}}, "greater than 0"),
         ({"uniform_share": 0}, "greater than 0"),
     ],
@@ -49,6 +49,6 @@ def test_what_is_wrong_is_refused(settings: dict[str, Any], problem: str) -> Non
 
 
 def test_buckets_and_targets_come_in_any_order() -> None:
-    made = plan(lengths=BUCKETS[::-1], inflation={"on": True, "targets": [8_192, 4_096, 4_096]})
+    made = plan(lengths=BUCKETS[::-1], inflation={"enabled": True, "targets": [8_192, 4_096, 4_096]})
     assert [bucket.up_to for bucket in made.lengths if not isinstance(bucket, str)] == [2_048, 8_192]
     assert made.inflation.targets == (4_096, 8_192)

@@ -27,7 +27,9 @@ FIVE = load("five")
 
 def plan(**settings: Any) -> Plan:
     """As it would come from a file: strict JSON."""
-    return Plan.model_validate_json(json.dumps({"on": True, "first": FIRST, "second": SECOND, **settings}), strict=True)
+    return Plan.model_validate_json(
+        json.dumps({"enabled": True, "first": FIRST, "second": SECOND, **settings}), strict=True
+    )
 
 
 def by_words(text: str) -> int:

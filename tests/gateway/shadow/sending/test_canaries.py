@@ -81,7 +81,7 @@ async def test_nothing_is_sent_when_off_or_not_due(fakes: StartFake, store: Stor
     async with sent.canaries() as steps:
         await steps.step()
         await steps.waited()
-    async with sent.canaries(on=False):
+    async with sent.canaries(enabled=False):
         pass
     assert not sent.gateway.requests
     assert not list(store.evidence.samples())
@@ -110,7 +110,7 @@ async def test_secrets_in_answers_are_cut(fakes: StartFake, store: Store, time: 
 async def test_inflated(fakes: StartFake, store: Store, time: Time) -> None:
     sent = Sent(store, time, await fakes(says(SAYS)))
     lengths = [{"up_to": 4_096, "weight": 1.0}]
-    await send(sent, time, 1, lengths=lengths, inflation={"on": True, "targets": [4_000]})
+    await send(sent, time, 1, lengths=lengths, inflation={"enabled": True, "targets": [4_000]})
     (drawn,) = sent.drawn()
     assert drawn.sample.target_tokens == 4_000
     assert 3_900 <= drawn.sample.prompt_tokens <= 4_000

@@ -93,7 +93,7 @@ class Sent:
         )
         task = asyncio.ensure_future(canaries.run())
         try:
-            if settings.get("on", True):
+            if settings.get("enabled", True):
                 await steps.waited()  # so that it has begun to count from this time
             yield steps
         finally:

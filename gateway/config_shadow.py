@@ -1,0 +1,84 @@
+"""Shadow-eval beside the gateway: the part of the configuration that the tap and the shadow process read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from gateway.config_base import Count, Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[float, Field(ge=0, le=3650)]
+
+
+class MirrorSettings(Settings):
+    """Matched requests that also go to the other model."""
+
+    enabled: bool = Field(default=False, description="ask the other model what a matched request asked")
+    daily_tokens: Count = Field(default=1_000_000, description="prompts and answers, a day (UTC) and model")
+    at_once: Count = Field(default=2, description="mirrored requests under way; more wait")
+    waiting: Count = Field(default=64, description="mirrored requests that wait; more are shed and counted")
+
+
+class RetentionSettings(Settings):
+    """Days; what is older is deleted."""
+
+    samples: Days = Field(default=30, description="samples, verdicts and counters")
+    answers: Days = Field(default=0, description="answers, after they were scored")
+    unscored: Days = Field(default=3, description="answers that nobody scores")
+    prompts: bool = Field(default=False, description="keep prompts, too, as long as samples")
+
+
+class ShadowSettings(Settings):
+    """Which live requests are sampled, and what becomes of them. Nobody is sampled who is not named here."""
+
+    keys: dict[str, Share] = Field(
+        default_factory=dict,
+        description="share of the requests that is sampled, by the name of a client's key; all others: none",
+        examples=[{"team-a": 0.1}],
+    )
+    keyless: Share = Field(default=0.0, description="the same for a gateway without keys")
+    models: dict[str, Share] = Field(
+        default_factory=dict,
+        description="multiplies it, by the model that answers",
+        examples=[{"codegeex4-all-9b": 0.5}],
+    )
+    suites: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("five",), description="tasks that prompts are compared with: five, or JSONL files"
+    )
+    store: str | None = Field(
+        default=None,
+        description="sqlite:///FILE or postgresql://USER@HOST/DATABASE; default: $YARDSTICK_SHADOW_STORE, else"
+        " shadow.db in $XDG_DATA_HOME/yardstick",
+        examples=["sqlite:////var/lib/yardstick/shadow.db"],
+    )
+    keep: RetentionSettings = Field(default=RetentionSettings(), description="in days: how long the store keeps what")
+    scorers: Annotated[int, Field(ge=0, le=512)] = Field(
+        default=1,
+        description="answers that are scored at once beside the gateway; 0: only by `yardstick shadow worker`",
+    )
+    environment: str | None = Field(
+        default=None,
+        description="folder of the scoring libraries; default: where `yardstick shadow setup` puts them",
+        examples=["./scoring"],
+    )
+    mirror: MirrorSettings = Field(
+        default=MirrorSettings(), description="matched requests that also go to the other model"
+    )
+    canary: dict[str, Any] | None = Field(
+        default=None,
+        description="canary tasks beside live traffic; gateway/shadow/README.md explains its settings",
+        examples=[
+            {"enabled": True, "first": {"family": "codegeex", "model": "codegeex4-all-9b", "daily_tokens": 200000}}
+        ],
+    )
+    priority: int | None = Field(
+        default=None,
+        description="vLLM's `priority` of mirrored requests and canaries, for servers with --scheduling-policy priority"
+        " (greater comes later); others refuse it",
+        examples=[10],
+    )
+    shed_above: Count = Field(
+        default=16, description="requests under way for each of a pool's endpoints, above which none is added by us"
+    )

@@ -1,0 +1,113 @@
+"""Scores what waits in the store, in a thread of the shadow process: what `yardstick shadow worker` does by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.config_shadow import ShadowSettings
+from gateway.shadow.sandbox.interpreter import SandboxError
+from gateway.shadow.sandbox.job import Limits
+from gateway.shadow.sandbox.level import Level
+from gateway.shadow.sandbox.proof import Proof, prove
+from gateway.shadow.sandbox.slot import Slot
+from gateway.shadow.score.check import Checker
+from gateway.shadow.score.proven import level_that_holds
+from gateway.shadow.score.slots import CannotScore, Where, where
+from gateway.shadow.score.verdict import Verdict
+from gateway.shadow.store import Claim, Gap, Store, StoreUnavailable
+from gateway.shadow.suites.task import Suite, SuiteKind
+from gateway.shadow.worker import Scoring, Settings, Worker
+
+_AGAIN = 300.0  # seconds until it is tried again where nothing can be scored
+_SCORED_TWICE = 0.05  # of the answers, so that the gate knows whether verdicts flip
+
+
+class Scorers:
+    """`run` until it is cancelled. Where no sandbox holds, answers wait in the store, and the report has a gap.
+
+    `source`: of gaps. `tell` gets lines for people, and may be called in another thread.
+    """
+
+    def __init__(
+        self, store: Store, suites: Sequence[Suite], settings: ShadowSettings, source: str, tell: Callable[[str], None]
+    ) -> None:
+        self._store, self._suites, self._settings = store, suites, settings
+        self._source, self._tell = source, tell
+        self._worker: Worker | None = None
+        self._stopping = False
+        self.verdicts: Counter[tuple[str, str, str]] = Counter()
+        """New ones since the start, by model, verdict and level."""
+
+    async def run(self) -> None:
+        since: float | None = None
+        while True:
+            problem = await self._work()
+            self._tell(f"nothing is scored: {problem}. Trying again in {_AGAIN / 60:g} minutes")
+            since = since or _now()
+            with contextlib.suppress(StoreUnavailable):
+                await asyncio.to_thread(
+                    self._store.gap, Gap(self._source, since, "nothing could be scored: no sandbox")
+                )
+            await asyncio.sleep(_AGAIN)
+            with contextlib.suppress(StoreUnavailable):
+                gap = Gap(self._source, since, "nothing could be scored: no sandbox", until=_now())
+                await asyncio.to_thread(self._store.gap, gap)
+
+    async def _work(self) -> str:
+        """Until it breaks: why."""
+        job = asyncio.get_running_loop().run_in_executor(None, self._score)
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            self._stopping = True
+            if self._worker is not None:
+                self._worker.stop()
+            await job
+            raise
+
+    def _score(self) -> str:
+        try:
+            folder = self._settings.environment
+            place = where(Path(folder) if folder else None, _neediest(self._suites))
+            level = level_that_holds(None, place.python, self._prove)
+            self._worker = self._made(place, level)
+            if self._stopping:
+                return "it was told to end"
+            self._tell(f"scoring at level {level} with {place.name}, {self._settings.scorers} at once")
+            self._worker.run()
+        except (CannotScore, SandboxError, StoreUnavailable) as error:
+            return str(error)
+        return "it was told to end"
+
+    def _made(self, place: Where, level: Level) -> Worker:
+        scoring = Scoring(self._suites, lambda: Checker(level, Limits()), again=_SCORED_TWICE)
+        settings = Settings(self._source, place.name, slots=self._settings.scorers)
+        return Worker(self._store, scoring, lambda: Slot(level, place.python, preload=place.preload), settings, self)
+
+    def _prove(self, level: Level, python: Path) -> Proof:
+        self._tell(f"trying attacks on the sandbox at level {level} (once, until something here changes)")
+        return prove(level, python)
+
+    # -- what the worker tells, in its thread -------------------------------------------------------------------------
+
+    def scored(self, claim: Claim, verdicts: Sequence[Verdict], *, new: bool) -> None:
+        if new and claim.sample.control is None:
+            first = verdicts[0]
+            self.verdicts[claim.run.served.model, first.says.value, first.level] += 1
+
+    def told(self, message: str) -> None:
+        self._tell(message)
+
+
+def _neediest(suites: Sequence[Suite]) -> SuiteKind:
+    """Only `five` may do without libraries."""
+    return next((suite.kind for suite in suites if suite.kind is not SuiteKind.FIVE), SuiteKind.FIVE)
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

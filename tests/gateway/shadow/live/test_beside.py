@@ -1,0 +1,191 @@
+"""`yardstick serve` with shadow-eval beside it, as processes: live requests get verdicts, and nothing ends badly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.shadow.gate.draws import Kind, Outcome
+from gateway.shadow.store import Drawn, StoreUnavailable, open_store
+from gateway.shadow.suites.load import load
+from tests.conftest import StartFake
+from tests.fakes.client import chat, get, post, until
+from tests.fakes.gateway import LONG, SHORT
+from tests.fakes.process import ServeProcess, serve_process, write_config
+from tests.fakes.server import Seen, answer, unary
+from tests.gateway.shadow.walls import need_any
+from tests.gateway.test_telemetry import OF_SHADOW
+
+CHAT = "/v1/chat/completions"
+FIVE = load("five")
+TASK = FIVE.tasks[sorted(FIVE.tasks)[0]]
+KEY = "sk-proj-" + "Zx9" * 16
+
+
+def solution(body: str) -> bytes:
+    return answer(unary(f"Here it is.\n```python\n{TASK.complete_prompt}{body}\n```\n"))
+
+
+async def right_or_wrong(seen: Seen) -> None:
+    """The short model solves the task, the long one does not."""
+    right = json.loads(seen.body)["model"] == SHORT
+    await seen.wire.send(solution(TASK.canonical_solution if right else "    return None\n"))
+
+
+class Beside:
+    def __init__(self, folder: Path) -> None:
+        self.store = folder / "shadow.db"
+        self.config = folder / "yardstick.yaml"
+        self.environment = {"XDG_DATA_HOME": str(folder / "data")}
+
+    def write(self, urls: dict[str, list[str]], **shadow: Any) -> Path:
+        settings = {"keyless": 1.0, "store": f"sqlite:///{self.store}", **shadow}
+        routing = {"short": SHORT, "long": LONG if LONG in urls else SHORT}
+        return write_config(self.config, urls, routing=routing, shadow=settings)
+
+    async def drawn(self, wanted: Callable[[list[Drawn]], bool]) -> list[Drawn]:
+        """What is stored, once it is as it is wanted."""
+        found = list[Drawn]()
+
+        def look() -> bool:
+            if self.store.exists():
+                try:
+                    with open_store(f"sqlite:///{self.store}") as store:
+                        found[:] = store.evidence.samples()
+                except StoreUnavailable:  # it is just being made
+                    return False
+            return wanted(found)
+
+        async with asyncio.timeout(60):
+            while True:
+                if await asyncio.to_thread(look):
+                    return found
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Beside:
+    return Beside(tmp_path)
+
+
+async def ask(gateway: ServeProcess, content: str = TASK.instruct_prompt, **fields: Any) -> None:
+    assert (await gateway.ask(post(CHAT, chat(content=content, **fields)))).status == 200
+
+
+async def ask_until_stored(gateway: ServeProcess, beside: Beside, known: int = 0) -> None:
+    """The first requests may come before anybody listens: those are lost, and counted."""
+    tap_is_there = asyncio.Event()
+
+    async def asking() -> None:
+        while not tap_is_there.is_set():
+            await ask(gateway)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asking())
+        await beside.drawn(lambda drawn: len(drawn) > known)
+        tap_is_there.set()
+
+
+async def shadow_metrics(gateway: ServeProcess) -> set[str]:
+    """The names of all that is emitted of shadow-eval, by the gateway and by the process beside it."""
+    found = set[str]()
+    async with asyncio.timeout(30):
+        while "yardstick_shadow_verdicts" not in found:  # they are told every other second
+            body = (await gateway.ask(get("/metrics"))).body.decode()
+            families = text_string_to_metric_families(body)
+            found = {each.name for each in families if each.name.startswith("yardstick_shadow_")}
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def shadow_processes(gateway: ServeProcess) -> list[int]:
+    """The keeper, and what it keeps."""
+    return [pid for keeper in gateway.children() for pid in (keeper, *children_of(keeper))]
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+@pytest.mark.timeout(180)
+async def test_a_live_request_becomes_a_pair_with_verdicts(fakes: StartFake, beside: Beside) -> None:
+    need_any()
+    short, long = await fakes(script=right_or_wrong), await fakes(script=right_or_wrong, name=LONG)
+    config = beside.write({SHORT: [short.url], LONG: [long.url]}, mirror={"enabled": True})
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await gateway.says("shadow-eval: scoring at level", seconds=90)
+        await ask_until_stored(gateway, beside)
+        found = await beside.drawn(lambda drawn: any(not each.open and len(each.runs) == 2 for each in drawn))
+        assert await shadow_metrics(gateway) == {each.name for each in OF_SHADOW}
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+    pair = next(each for each in found if not each.open and len(each.runs) == 2)
+    assert pair.sample.kind is Kind.LIVE_EXACT
+    assert pair.sample.task_id == TASK.task_id
+    assert {scored.run.served.model: scored.outcome for scored in pair.runs} == {
+        SHORT: Outcome.PASS,
+        LONG: Outcome.FAIL,
+    }
+
+
+@pytest.mark.timeout(180)
+async def test_it_is_started_again_and_ends_with_the_gateway(fakes: StartFake, beside: Beside) -> None:
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]}, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await ask_until_stored(gateway, beside)
+        keeper, first = shadow_processes(gateway)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: children_of(keeper) not in ([], [first]))
+        stored = len(await beside.drawn(bool))
+        await ask_until_stored(gateway, beside, stored)
+        second = children_of(keeper)[0]
+        gateway.signal(signal.SIGKILL)
+        await until(lambda: gone(keeper) and gone(second))
+
+
+@pytest.mark.timeout(180)
+async def test_without_a_store_requests_are_answered(fakes: StartFake, beside: Beside) -> None:
+    short = await fakes(script=right_or_wrong)
+    beside.store.mkdir()  # where the file should be
+    config = beside.write({SHORT: [short.url]}, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await gateway.says("shadow-eval: .*Trying again", seconds=30)
+        await ask(gateway)
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+
+
+@pytest.mark.timeout(180)
+async def test_nothing_of_a_request_is_stored_but_what_is_said_to_be(fakes: StartFake, beside: Beside) -> None:
+    async def leaks(seen: Seen) -> None:
+        await seen.wire.send(solution(f"    key = '{KEY}'\n    return 'PLANTED-IN-THE-ANSWER'\n"))
+
+    short = await fakes(script=leaks)
+    config = beside.write({SHORT: [short.url]}, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await ask_until_stored(gateway, beside)
+        await ask(gateway, content="PLANTED-IN-A-PROMPT, which is no task")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+    kept = b"".join(each.read_bytes() for each in beside.store.parent.glob("**/*") if each.is_file())
+    assert b"PLANTED-IN-THE-ANSWER" in kept  # until it is scored
+    assert KEY.encode() not in kept
+    assert b"PLANTED-IN-A-PROMPT" not in kept
