@@ -160,6 +160,9 @@ class Relay:
         connection = self._connection
         if connection is None:
             return
+        if self.copied is not None and self.outcome.bytes > LONGEST_COPY:
+            self.copied.clear()
+            self.copied = None
         if now - self._began > timeouts.total:
             connection.fail(_timed_out("total_timeout", f"The answer was not complete within {timeouts.total:g} s."))
         elif not connection.status:
@@ -226,13 +229,7 @@ class Relay:
         outcome.chunks += 1
         self._before, self._last = self._last, data
         if self.copied is not None:
-            self._copy(data, self.copied)
-
-    def _copy(self, data: bytes, copied: list[bytes]) -> None:
-        copied.append(data)
-        if self.outcome.bytes > LONGEST_COPY:
-            copied.clear()
-            self.copied = None
+            self.copied.append(data)
 
     def _read_usage(self) -> None:
         if self.outcome.prompt_tokens is not None:

@@ -69,6 +69,14 @@ def _loaded(path: Path) -> tuple[Config | None, tuple[Problem, ...]]:
         loaded = load(path, Flags())
     except ConfigError as error:
         return None, error.problems
+    if loaded.config.shadow is not None:
+        from gateway.shadow.live.settings import check as check_shadow
+
+        try:
+            check_shadow(loaded.config)
+        except ValueError as error:
+            setting, _, message = str(error).partition(": ")
+            return None, (*loaded.warnings, Problem(setting, message, file=str(path)))
     return loaded.config, loaded.warnings
 
 

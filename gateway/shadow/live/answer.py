@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,8 @@ class Answer:
     finish_reason: str | None
 
 
-def answer_of(pieces: Sequence[bytes], *, stream: bool) -> Answer | None:
+def answer_of(data: bytes, *, stream: bool) -> Answer | None:
     """None if it is no answer of either model route: malformed, without text, or cut off."""
-    data = b"".join(pieces)
     try:
         return _streamed(_events(data)) if stream else _whole(json.loads(data))
     except (ValueError, RecursionError):

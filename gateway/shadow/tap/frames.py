@@ -18,8 +18,8 @@ class Observed(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     `at`: seconds since 1970. `model`: the one that answered. `prompt_tokens`: the rendered prompt in the routing
     tokenizer, as it was counted or estimated for the decision; `bound`: it has at most, or at least, so many. `body`:
-    the client's. `answer`: the pieces that the client got, server-sent events or one JSON document; empty if it was
-    cancelled. `used_in`, `used_out`: tokens by the model server's usage, 0 if it gave none.
+    the client's. `answer`: what the client got, server-sent events or one JSON document; empty if it was cancelled.
+    `used_in`, `used_out`: tokens by the model server's usage, 0 if it gave none.
     """
 
     request_id: str
@@ -31,7 +31,7 @@ class Observed(msgspec.Struct, array_like=True, tag=1, gc=False):
     bound: bool
     propensity: float
     body: bytes
-    answer: list[bytes]
+    answer: bytes
     stream: bool
     cancelled: bool
     used_in: int
@@ -71,11 +71,11 @@ _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
-def frame(message: Message) -> bytes:
+def frame(message: Message) -> bytearray:
     buffer = bytearray(_LENGTH)
     _encoder.encode_into(message, buffer, _LENGTH)
     buffer[:_LENGTH] = (len(buffer) - _LENGTH).to_bytes(_LENGTH, "little")
-    return bytes(buffer)
+    return buffer
 
 
 class Frames:

@@ -88,7 +88,7 @@ class Tap(asyncio.Protocol):
         self._wall = wall
         self._transport: asyncio.WriteTransport | None = None
         self._lost = asyncio.Event()
-        self._unwritten: list[bytes] = []
+        self._unwritten: list[bytearray] = []
         self._unwritten_size = 0
         self._unread = Frames()
         self._under_way = 0
@@ -146,7 +146,7 @@ class Tap(asyncio.Protocol):
                 bound=copy.bound,
                 propensity=copy.propensity,
                 body=copy.body,
-                answer=copy.pieces if outcome is not None else [],
+                answer=b"".join(copy.pieces) if outcome is not None else b"",
                 stream=copy.stream,
                 cancelled=outcome is None,
                 used_in=(outcome and outcome.prompt_tokens) or 0,
@@ -156,7 +156,7 @@ class Tap(asyncio.Protocol):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytearray) -> None:
         if self._transport is None:
             self.dropped["no shadow process"] += 1
             return

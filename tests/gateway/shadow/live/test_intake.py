@@ -54,7 +54,7 @@ def observed(content: str = TASK.instruct_prompt, more: dict[str, Any] | None = 
         "bound": True,
         "propensity": 0.25,
         "body": json.dumps(body).encode(),
-        "answer": [unary("```python\npass\n```")],
+        "answer": unary("```python\npass\n```"),
         "stream": False,
         "cancelled": False,
         "used_in": 300,
@@ -108,20 +108,20 @@ def test_an_unknown_prompt_is_counted_and_its_length_is(taken: Taken) -> None:
 
 
 def test_a_client_that_left(taken: Taken) -> None:
-    found = taken.take(cancelled=True, answer=[])
+    found = taken.take(cancelled=True, answer=b"")
     assert found is not None
     assert (found.run.state, found.run.answer) == (State.CANCELLED, None)
 
 
 def test_an_answer_that_can_not_be_read(taken: Taken) -> None:
-    found = taken.take(answer=[b"{"])
+    found = taken.take(answer=b"{")
     assert found is not None
     assert (found.run.state, found.run.answer) == (State.ERROR, None)
 
 
 def test_secrets_are_cut_out(taken: Taken) -> None:
     key = "sk-proj-" + "Ab1" * 16
-    found = taken.take(answer=[unary(f"KEY = '{key}'")])
+    found = taken.take(answer=unary(f"KEY = '{key}'"))
     assert found is not None
     assert found.run.redacted
     assert key not in str(found.run.answer)
@@ -130,7 +130,7 @@ def test_secrets_are_cut_out(taken: Taken) -> None:
 def test_a_completion_was_sent_as_it_is(taken: Taken) -> None:
     body = json.dumps({"model": "auto", "prompt": TASK.complete_prompt}).encode()
     text = json.dumps({"choices": [{"index": 0, "text": "    return 1", "finish_reason": "stop"}]}).encode()
-    found = taken.take(route="/v1/completions", body=body, answer=[text])
+    found = taken.take(route="/v1/completions", body=body, answer=text)
     assert found is not None
     assert (found.sample.form, found.run.served) == (Form.COMPLETE, replace(FIRST, template="none"))
 

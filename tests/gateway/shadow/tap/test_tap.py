@@ -71,7 +71,7 @@ async def test_a_request_and_its_answer(fakes: StartFake, serving: StartGateway,
         (seen,) = await listening.observe(gateway)
     assert (seen.request_id, seen.route, seen.model, seen.propensity) == ("r-1", CHAT, SHORT, 1.0)
     assert seen.body == body
-    assert b"".join(seen.answer) == message.body
+    assert seen.answer == message.body
     assert (seen.used_in, seen.used_out, seen.cancelled, seen.stream) == (7, 3, False, False)
 
 
@@ -83,7 +83,7 @@ async def test_a_stream_as_the_client_got_it(fakes: StartFake, serving: StartGat
         await connected(gateway, listening)
         message = await gateway.ask(post(CHAT, chat(stream=True)))
         (seen,) = await listening.observe(gateway)
-    assert b"".join(seen.answer) == message.body  # without the usage, which the client did not ask for
+    assert seen.answer == message.body  # without the usage, which the client did not ask for
     assert (seen.used_in, seen.used_out, seen.stream) == (7, 3, True)
 
 
@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_is_a_cancelled_sample(
             await client.frame()
         (seen,) = await listening.observe(gateway)
     assert seen.cancelled
-    assert seen.answer == []
+    assert seen.answer == b""
 
 
 async def test_without_a_shadow_process_requests_are_answered_and_losses_counted(

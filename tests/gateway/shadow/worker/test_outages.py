@@ -71,13 +71,19 @@ def test_postgresql_is_killed_and_started_again(postgres: Server, time: Time) ->
 def test_a_sqlite_file_whose_table_is_gone_for_a_while(sqlite_url: str, time: Time) -> None:
     path = sqlite_url.removeprefix("sqlite:///")
 
-    def rename(before: str, after: str) -> None:
-        with sqlite3.connect(path) as connection:
+    def rename(*names: tuple[str, str]) -> None:
+        """All at once: the store is there again when it can take the gap, and what comes after it."""
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        for before, after in names:
             connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
+        connection.execute("COMMIT")
         connection.close()
 
+    away = [("runs", "runs_elsewhere"), ("gaps", "gaps_elsewhere")]
+    back = [(after, before) for before, after in away]
     with open_store(sqlite_url, clock=time) as store:
-        outage = Outage(lambda: rename("runs", "elsewhere"), lambda: rename("elsewhere", "runs"), time)
+        outage = Outage(lambda: rename(*away), lambda: rename(*back), time)
         check(store, outage, time)
 
 

@@ -1,0 +1,148 @@
+"""What shadow-eval costs live traffic: CPU of the gateway per request, every request sampled, against none.
+
+Two gateways in front of the same fake model servers take the same load by turns, one of them with a `shadow:` section
+that samples every request; beside it runs the real process that matches and stores. Its own CPU is not counted: it is
+another process's, for which the machine needs room. Prints the mean of the differences between turns of a round, with
+a 95 % interval over rounds, and how many samples were dropped. `python -m loadtests.shadow [--json] [--rounds N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from loadtests.overhead import HERE, KEY, SCENARIOS, Scenario, free_port, measure, wait_ready
+
+MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
+_SHARE = 4  # of the requests of a scenario, in one turn: there are many turns
+# Of Student's t, 97.5 %, by rounds - 1; https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm
+_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+@dataclass
+class Row:
+    """CPU microseconds a request. `low` and `high`: the interval of `more`."""
+
+    scenario: str
+    off: float
+    on: float
+    more: float
+    low: float
+    high: float
+    exact: bool
+
+
+@contextlib.contextmanager
+def gateway(folder: pathlib.Path, upstreams: list[int], *, sampled: bool) -> Iterator[tuple[int, int]]:
+    """Its port and process id."""
+    port = free_port()
+    keys = folder / "keys"
+    keys.write_text(f"bench:sha256:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
+    keys.chmod(0o600)
+    pools = [
+        {"model": model, "endpoints": [{"url": f"http://127.0.0.1:{upstream}"}]}
+        for model, upstream in zip(MODELS, upstreams, strict=True)
+    ]
+    config: dict[str, object] = {"port": port, "api_key_file": str(keys), "pools": pools}
+    if sampled:
+        # None are scored: nothing of this load is a task, and the CPU is the load generator's and the gateway's.
+        config["shadow"] = {"keys": {"bench": 1.0}, "store": f"sqlite:///{folder / 'shadow.db'}", "scorers": 0}
+    file = folder / f"yardstick-{sampled}.yaml"
+    file.write_text(json.dumps(config))  # JSON is YAML
+    command = [str(pathlib.Path(sys.executable).parent / "yardstick"), "serve", "--config", str(file)]
+    with open(folder / f"log-{sampled}", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_ready(port, process)
+            while sampled and not shadow_counts(port)[1]:
+                if process.poll() is not None:
+                    raise SystemExit("the gateway ended")
+            yield port, process.pid
+        finally:
+            process.terminate()
+
+
+def shadow_counts(port: int) -> tuple[dict[str, float], bool]:
+    """What the tap counted, and whether the process beside has told its metrics yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    found = re.findall(r"^yardstick_shadow_(sampled|dropped)_total\{[^}]*\} (\S+)", text, re.MULTILINE)
+    counts = {"sampled": 0.0, "dropped": 0.0}
+    for name, value in found:
+        counts[name] += float(value)
+    return counts, "yardstick_shadow_held" in text
+
+
+def compared(scenario: Scenario, off: tuple[int, int], on: tuple[int, int], upstream: int, rounds: int) -> Row:
+    turns: list[tuple[float, float]] = []
+    exact = True
+    for number in range(rounds):
+        spent = {}
+        for one in (off, on) if number % 2 == 0 else (on, off):
+            result = measure(*one, upstream, scenario)
+            spent[one] = result.cpu_us_per_request
+            exact = exact and result.exact == result.requests
+        turns.append((spent[off], spent[on]))
+    differences = [with_it - without for without, with_it in turns]
+    more = statistics.mean(differences)
+    half = _T[rounds - 1] * statistics.stdev(differences) / rounds**0.5
+    means = [statistics.mean(column) for column in zip(*turns, strict=True)]
+    return Row(scenario.name, means[0], means[1], more, more - half, more + half, exact)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    parser.add_argument("--rounds", type=int, default=6, choices=range(2, 11), metavar="2-10")
+    options = parser.parse_args()
+    console = Console(stderr=options.json)
+    upstreams = [free_port(), free_port()]
+    servers = [subprocess.Popen([sys.executable, str(HERE / "fake_model_server.py"), str(p)]) for p in upstreams]
+    try:
+        with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+            folder = pathlib.Path(name)
+            off = stack.enter_context(gateway(folder, upstreams, sampled=False))
+            on = stack.enter_context(gateway(folder, upstreams, sampled=True))
+            rows = []
+            for scenario in track(SCENARIOS, "measuring", console=console):
+                part = replace(scenario, requests=max(scenario.concurrency, scenario.requests // _SHARE))
+                rows.append(compared(part, off, on, upstreams[bool(scenario.size)], options.rounds))
+            counts, _ = shadow_counts(on[0])
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+    show(rows, counts, console, as_json=options.json)
+    return 0 if all(row.exact for row in rows) else 1
+
+
+def show(rows: list[Row], counts: dict[str, float], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"rows": [asdict(row) for row in rows], **counts}, indent=2) + "\n")
+        return
+    table = Table("CPU us a request", "none sampled", "every one sampled", "more", "95 %")
+    for row in rows:
+        cells = (f"{row.off:.0f}", f"{row.on:.0f}", f"{row.more:.1f}", f"{row.low:.1f} to {row.high:.1f}")
+        table.add_row(row.scenario if row.exact else f"{row.scenario}: WRONG ANSWERS", *cells)
+    console.print(table)
+    share = counts["dropped"] / counts["sampled"] if counts["sampled"] else 0.0
+    console.print(f"{counts['sampled']:,.0f} sampled, {counts['dropped']:,.0f} of them dropped ({share:.1%})")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
