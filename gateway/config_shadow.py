@@ -9,7 +9,9 @@ from pydantic import Field
 from gateway.config_base import Count, Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[float, Field(ge=0, le=3650)]
+LONGEST_KEPT = 3_650
+"""Days."""
+Days = Annotated[float, Field(ge=0, le=LONGEST_KEPT)]
 
 
 class MirrorSettings(Settings):
@@ -21,13 +23,13 @@ class MirrorSettings(Settings):
     waiting: Count = Field(default=64, description="mirrored requests that wait; more are shed and counted")
 
 
-class RetentionSettings(Settings):
-    """Days; what is older is deleted."""
+class Retention(Settings):
+    """What the store keeps, and for how many days."""
 
-    samples: Days = Field(default=30, description="samples, verdicts and counters")
-    answers: Days = Field(default=0, description="answers, after they were scored")
-    unscored: Days = Field(default=3, description="answers that nobody scores")
-    prompts: bool = Field(default=False, description="keep prompts, too, as long as samples")
+    samples: Days = Field(default=30, description="samples with their runs and scores, counters, gaps")
+    answers: Days = Field(default=0, description="answers after they were scored, from the time of the sample")
+    unscored: Days = Field(default=3, description="answers that nobody has scored; their runs are errors then")
+    prompts: bool = Field(default=False, description="keep prompts at all; if so, as long as samples")
 
 
 class ShadowSettings(Settings):
@@ -53,7 +55,7 @@ class ShadowSettings(Settings):
         " shadow.db in $XDG_DATA_HOME/yardstick",
         examples=["sqlite:////var/lib/yardstick/shadow.db"],
     )
-    keep: RetentionSettings = Field(default=RetentionSettings(), description="in days: how long the store keeps what")
+    keep: Retention = Field(default=Retention(), description="in days: how long the store keeps what")
     scorers: Annotated[int, Field(ge=0, le=512)] = Field(
         default=1,
         description="answers that are scored at once beside the gateway; 0: only by `yardstick shadow worker`",

@@ -55,6 +55,8 @@ class Source:
 def _require_unchanged(before: Config, after: Config) -> None:
     for name in FIXED:
         old, new = getattr(before, name), getattr(after, name)
+        if old != new and name == "shadow":  # its store's address may hold a password
+            raise Refused("shadow can't change while running: restart for that, or change it back")
         if old != new:
             raise Refused(f"{name} is {old} and can't become {new} while running: restart for that, or change it back")
 

@@ -108,6 +108,15 @@ class TestSource:
         with pytest.raises(Refused, match=rf"y\.yaml: {setting} is .* while running"):
             source.read_again(before)
 
+    def test_a_change_of_shadow_eval_is_refused_without_quoting_its_store(self, tmp_path: Path) -> None:
+        def write(store: str) -> Source:
+            return Source(write_config(tmp_path / "y.yaml", {SHORT: ["http://h"]}, shadow={"store": store}), Flags())
+
+        before = self.material(write("postgresql://u:a-secret@h/one"))
+        with pytest.raises(Refused, match=r"y\.yaml: shadow can't change while running") as refused:
+            write("postgresql://u:another-secret@h/two").read_again(before)
+        assert "secret" not in str(refused.value)
+
     def test_a_file_that_is_gone(self, tmp_path: Path) -> None:
         source = Source(write_config(tmp_path / "y.yaml", {SHORT: ["http://h"]}), Flags())
         before = self.material(source)

@@ -21,6 +21,7 @@ from gateway.config_file import Flags
 from gateway.engines.simulated.presets import PRESETS, preset_for
 from gateway.families import MODELS
 from gateway.shadow.gate.draws import Kind
+from gateway.shadow.live.mix_file import mix_file
 from gateway.shadow.report.differences import Differences, Unclear, differences
 from gateway.shadow.store import StoreUnavailable
 from gateway.shadow.threshold.inputs import HALF_OCTAVES, Constraints
@@ -43,7 +44,12 @@ _KINDS = [str(kind) for kind in Kind if kind is not Kind.MIRROR]  # a mirror's p
 @click.option("--kind", type=click.Choice(_KINDS), default="canary", show_default=True, help="Of evidence.")
 @click.option("--suite", metavar="NAME", help="Of the pairs. Needed if the store has more than one.")
 @click.option("--form", metavar="NAME", help="Of their prompts: complete, instruct, chat. Needed if there are several.")
-@click.option("--traffic", required=True, type=EXISTING_FILE, help="JSONL trace, or a live mix (as `report` takes it).")
+@click.option(
+    "--traffic",
+    type=EXISTING_FILE,
+    help="JSONL trace, or a live mix (as `report` takes it). Default: what the gateway here has seen (live-mix.json in"
+    " $XDG_DATA_HOME/yardstick).",
+)
 @click.option("--output-tokens", type=click.IntRange(min=1), help="Of an answer, for a mix. Default: the evidence's.")
 @click.option("--rate", required=True, type=_ABOVE_0, help="Requests a second, to both pools together.")
 @click.option("--delta", type=_SHARE, default=0.05, show_default=True, help="Most that pass@1 may lose.")
@@ -66,7 +72,7 @@ def threshold(
     kind: str,
     suite: str | None,
     form: str | None,
-    traffic: Path,
+    traffic: Path | None,
     output_tokens: int | None,
     rate: float,
     delta: float,
@@ -148,7 +154,13 @@ def _evidence(url: str | None, short: str, long: str, kind: Kind, suite: str | N
         no_answer(str(error))
 
 
-def _traffic(path: Path, output_tokens: int) -> Traffic:
+def _traffic(path: Path | None, output_tokens: int) -> Traffic:
+    if path is None and not mix_file().exists():
+        no_answer(
+            f"no traffic is known: there is no {mix_file()}, which `yardstick serve` keeps where `shadow:` samples"
+            " requests. Give a trace with --traffic FILE."
+        )
+    path = path or mix_file()
     try:
         return read_traffic(path, output_tokens)
     except (OSError, ValueError) as error:

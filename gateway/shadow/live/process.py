@@ -17,7 +17,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.config import Config, PoolSettings, data_dir, environment
-from gateway.config_shadow import RetentionSettings, ShadowSettings
+from gateway.config_shadow import ShadowSettings
 from gateway.families import MODELS
 from gateway.families.base import render
 from gateway.shadow.canary.design import NothingToDraw
@@ -40,7 +40,7 @@ from gateway.shadow.sending import (
     StoreWriter,
     served_of,
 )
-from gateway.shadow.store import Counter, Gap, Retention, Side, State, Store, StoreUnavailable, Total, open_store
+from gateway.shadow.store import Counter, Gap, Side, State, Store, StoreUnavailable, Total, open_store
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import load
 from gateway.shadow.tap.frames import Counted, Observed
@@ -91,7 +91,7 @@ def tell(message: str) -> None:
 
 async def _run(start: Start) -> None:
     settings, source = start.settings, f"shadow-{os.getpid()}-{os.urandom(4).hex()}"
-    with await asyncio.to_thread(open_store, _url(settings), keep=retention(settings.keep)) as store:
+    with await asyncio.to_thread(open_store, _url(settings), keep=settings.keep) as store:
         writer, client = StoreWriter(store, source, wall), GatewayClient(start.address, start.secret, timeout=_SILENCE)
         try:
             parts = await asyncio.to_thread(Parts, start, store, writer, client, source)
@@ -221,10 +221,6 @@ class Parts:
 
 def wall() -> float:
     return datetime.now(UTC).timestamp()
-
-
-def retention(keep: RetentionSettings) -> Retention:
-    return Retention(**keep.model_dump())
 
 
 def _url(settings: ShadowSettings) -> str:

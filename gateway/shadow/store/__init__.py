@@ -8,6 +8,7 @@ prompts are not stored unless it says so, and answers only until they are scored
 
 from __future__ import annotations
 
+from gateway.config_shadow import LONGEST_KEPT, Retention
 from gateway.shadow.store.day import day_of
 from gateway.shadow.store.errors import StoreUnavailable
 from gateway.shadow.store.evidence import Evidence, Matching, Wanted
@@ -26,7 +27,6 @@ from gateway.shadow.store.records import (
     Total,
     identify,
 )
-from gateway.shadow.store.retention import LONGEST_KEPT, Retention
 from gateway.shadow.store.store import Store, open_store
 
 __all__ = [

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, not_, select, true
 
-from gateway.config_base import Settings
 from gateway.shadow.store.database import Database
 from gateway.shadow.store.day import day_of
 from gateway.shadow.store.records import OPEN, Purged
@@ -16,22 +14,6 @@ from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, s
 DAY = 86_400.0
 LONGEST_ANSWER = 3_600.0
 """Seconds after which a model server that was asked will not answer any more: whoever asked is gone."""
-LONGEST_KEPT = 3_650
-"""Days."""
-Days = Annotated[float, Field(ge=0, le=LONGEST_KEPT)]
-
-
-class Retention(Settings):
-    """What is kept, and for how many days."""
-
-    samples: Days = 30
-    """With their runs and scores, and counters and gaps of that time."""
-    answers: Days = 0
-    """After they were scored; 0: not at all. From the time of the sample."""
-    unscored: Days = 3
-    """Answers that nobody has scored by then; their runs are errors."""
-    prompts: bool = False
-    """Whether prompts are stored at all; if so, as long as samples."""
 
 
 def purge(connection: Connection, *, before: float | None, key: str | None) -> Purged:

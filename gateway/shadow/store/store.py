@@ -8,13 +8,14 @@ from typing import Self
 
 from sqlalchemy import Connection, and_, case, func, select, update
 
+from gateway.config_shadow import Retention
 from gateway.shadow.gate.draws import Served
 from gateway.shadow.store import leases, retention
 from gateway.shadow.store.database import Database
 from gateway.shadow.store.evidence import Evidence
 from gateway.shadow.store.migrate import upgrade
 from gateway.shadow.store.records import OPEN, Claim, Gap, Purged, Run, Sample, Score, State, Total
-from gateway.shadow.store.retention import DAY, LONGEST_ANSWER, Retention
+from gateway.shadow.store.retention import DAY, LONGEST_ANSWER
 from gateway.shadow.store.rows import run_row, sample_row, served_row
 from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, served
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from gateway.cli.shadow.threshold import threshold
 from gateway.shadow.canary.mix import LiveMix
 from gateway.shadow.gate.draws import Kind, Outcome
+from gateway.shadow.live.mix_file import mix_file, write_mix
 from gateway.shadow.match.matcher import Form
 from gateway.shadow.store import Store, open_store
 from tests.gateway.shadow.gate.worlds import FIRST, SECOND
@@ -49,10 +50,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *arguments: str, trace: str = "trace.jsonl") -> Result:
+def run(folder: Path, *arguments: str, trace: str | None = "trace.jsonl") -> Result:
     given = ["--config", f"{folder}/yardstick.yaml", "--store", f"sqlite:///{folder}/store.db"]
     chosen = [text for candidate in CANDIDATES for text in ("--candidate", str(candidate))]
-    return CliRunner().invoke(threshold, [*given, "--traffic", f"{folder}/{trace}", *chosen, *LAX, *arguments])
+    seen = ["--traffic", f"{folder}/{trace}"] if trace is not None else []
+    return CliRunner().invoke(threshold, [*given, *seen, *chosen, *LAX, *arguments])
 
 
 def plant(store: Store, world: World, tasks: int = 600, *, swapped: bool = False, **fields: object) -> None:
@@ -137,6 +139,19 @@ def test_a_live_mix_will_do_and_says_what_it_does_not_know(store: Store, folder:
     assert "every answer has 10 tokens" in result.stdout
     (folder / "mix.json").write_text(json.dumps(LiveMix().to_json()))
     assert (run(folder, trace="mix.json").exit_code, run(folder, trace="none").exit_code) == (3, 3)
+
+
+def test_by_default_it_is_what_the_gateway_here_has_seen(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    plant(store, STEEP, tasks=40)
+    none = run(folder, trace=None)
+    assert (none.exit_code, "Give a trace with --traffic FILE" in none.stderr) == (3, True)
+    mix = LiveMix()
+    mix.observe(300, (), Form.CHAT)
+    write_mix(mix_file(), mix)
+    assert "every answer has" in run(folder, trace=None).stdout
 
 
 @pytest.mark.parametrize(
