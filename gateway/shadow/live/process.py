@@ -112,6 +112,7 @@ async def _end_of_stdin() -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(0, ended.set)  # nothing more ever comes but its end
     await ended.wait()
+    loop.remove_reader(0)  # which would be called again and again
 
 
 class Parts:
@@ -180,12 +181,20 @@ class Parts:
 
     def _take(self, message: Taken) -> None:
         if isinstance(message, Observed):
-            self._intake.take(message)
+            self._observe(message)
         elif isinstance(message, Counted):
             self._taps[message.source] = message
         elif message.until - message.since > _LONG_START:
             why = "no shadow process listened to the gateway"
             self._writer.gap(Gap(message.source, message.since, why, until=message.until))
+
+    def _observe(self, observed: Observed) -> None:
+        """A fault of ours costs one sample, and is told by its type: the rest may quote a prompt."""
+        try:
+            self._intake.take(observed)
+        except Exception as error:
+            self._count(Counter.DROPPED, observed.model, "fault")
+            tell(f"a sample was lost by a fault: {type(error).__name__}")
 
     def _matched(self, found: MatchedSample) -> None:
         """A sample with its live run, and with the other family's where it is mirrored."""

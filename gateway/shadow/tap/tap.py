@@ -26,6 +26,7 @@ from routing.length import Decision
 LONGEST_BODY = 1024 * 1024
 _BOUNDS = ("bounded", "unsplittable")  # methods that give no length
 _MOST_UNDER_WAY = 4096
+_MOST_HELD = 64 * 1024 * 1024  # bytes of bodies under way
 _WRITTEN_AT = 32 * 1024  # bytes that are collected before they are written; else at the next tick
 _MOST_UNSENT = 16 * 1024 * 1024
 _RETRY = 1.0  # seconds between attempts to reach the shadow process
@@ -91,7 +92,7 @@ class Tap(asyncio.Protocol):
         self._unwritten: list[bytearray] = []
         self._unwritten_size = 0
         self._unread = Frames()
-        self._under_way = 0
+        self._under_way = self._held = 0
         self._counts_told = (-1, -1, -1)
         self._day = ""
         self._told = self._before = Counter[str](), Counter[str]()
@@ -118,16 +119,21 @@ class Tap(asyncio.Protocol):
             self.dropped["no shadow process"] += 1
         elif len(body) > LONGEST_BODY:
             self.dropped["too long"] += 1
-        elif self._under_way >= _MOST_UNDER_WAY or self._transport.get_write_buffer_size() > _MOST_UNSENT:
+        elif self._is_full() or self._transport.get_write_buffer_size() > _MOST_UNSENT:
             self.dropped["busy"] += 1
         else:
             self._under_way += 1
+            self._held += len(body)
             return Copy(exchange, request, body, decision, propensity)
         return None
+
+    def _is_full(self) -> bool:
+        return self._under_way >= _MOST_UNDER_WAY or self._held > _MOST_HELD
 
     def done(self, copy: Copy) -> None:
         """To be called once for each copy, when its request has ended in whatever way."""
         self._under_way -= 1
+        self._held -= len(copy.body)
         outcome, exchange = copy.outcome, copy.exchange
         if outcome is None and not copy.left:
             self.dropped["failed"] += 1
