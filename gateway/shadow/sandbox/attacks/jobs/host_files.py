@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 def attack(ways: "Ways") -> None:
     """What it reads is searched for the secret by the host."""
-    path = ways.bait["file"]
+    by_its_path(ways, ways.bait["file"])
+    by_links(ways, ways.bait["file"])
+    past_the_root(ways, ways.bait["file"])
 
+
+def by_its_path(ways: "Ways", path: str) -> None:
     @ways.look
     def open_it() -> object:
         return content(path)
@@ -31,6 +35,8 @@ def attack(ways: "Ways") -> None:
                     refused = error
         raise refused or OSError("none tried")
 
+
+def by_links(ways: "Ways", path: str) -> None:
     @ways.look
     def link_to_it() -> object:
         os.symlink(path, "link-to-it")
@@ -41,6 +47,8 @@ def attack(ways: "Ways") -> None:
         os.link(path, "hard-link-to-it")
         return content("hard-link-to-it")
 
+
+def past_the_root(ways: "Ways", path: str) -> None:
     @ways.look
     def up_from_here() -> object:
         return content("../" * 30 + path.lstrip("/"))

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 def attack(ways: "Ways") -> None:
     """The host's victim is to die; all others get SIGURG, which does nothing to those that don't ask for it."""
-    victim, host = ways.bait["victim"], ways.bait["host"]
+    signals(ways, ways.bait["victim"], ways.bait["host"])
+    signals_by_other_calls(ways, ways.bait["victim"])
+    other_power(ways, ways.bait["victim"])
 
+
+def signals(ways: "Ways", victim: int, host: int) -> None:
     @ways.attempt
     def kill_the_victim() -> object:
         os.kill(victim, signal.SIGKILL)
@@ -38,9 +42,11 @@ def attack(ways: "Ways") -> None:
 
     @ways.attempt
     def signal_the_group_of_the_victim() -> object:
-        os.killpg(ways.bait["victim"], signal.SIGURG)
+        os.killpg(victim, signal.SIGURG)
         return "sent"
 
+
+def signals_by_other_calls(ways: "Ways", victim: int) -> None:
     @ways.attempt
     def signal_a_thread() -> object:
         ways.syscall("tkill", victim, int(signal.SIGURG))
@@ -66,6 +72,8 @@ def attack(ways: "Ways") -> None:
         fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
         os.write(other, b"x")  # whether it arrives only the victim can tell
 
+
+def other_power(ways: "Ways", victim: int) -> None:
     @ways.attempt
     def limits_of_another() -> object:
         return ways.syscall("prlimit64", victim, 7, None, None) == 0

@@ -12,16 +12,15 @@ SYSTEM = ("/usr", "/usr/bin", "/usr/lib", "/etc", "/lib", "/bin", "/sys", "/sys/
 
 def attack(ways: "Ways") -> None:
     """The host looks for files of this name."""
-    mark, folder = ways.bait["mark"], ways.bait["folder"]
+    new_files(ways, ways.bait["mark"], ways.bait["folder"])
+    changed_files(ways, ways.bait["mark"], ways.bait["folder"])
 
+
+def new_files(ways: "Ways", mark: str, folder: str) -> None:
     @ways.attempt
     def folder_of_the_host() -> object:
         with open(f"{folder}/{mark}", "x") as file:
             return file.write("was here")
-
-    @ways.attempt
-    def file_of_the_host() -> object:
-        return os.open(f"{folder}/writable", os.O_WRONLY | os.O_APPEND)
 
     @ways.attempt
     def new_folder() -> object:
@@ -53,6 +52,12 @@ def attack(ways: "Ways") -> None:
     @ways.attempt
     def folders_of_the_system() -> object:
         return [folder for folder in (*SYSTEM, sys.prefix, *sys.path) if written(folder, mark)]
+
+
+def changed_files(ways: "Ways", mark: str, folder: str) -> None:
+    @ways.attempt
+    def file_of_the_host() -> object:
+        return os.open(f"{folder}/writable", os.O_WRONLY | os.O_APPEND)
 
     @ways.attempt
     def mode_of_a_file() -> object:
