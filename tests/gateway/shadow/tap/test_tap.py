@@ -14,6 +14,8 @@ from gateway.shadow.canary.mark import mark
 from gateway.shadow.live.receiver import Receiver, Taken
 from gateway.shadow.tap import Beside
 from gateway.shadow.tap.frames import Counted, Missed, Observed
+from gateway.shadow.tap.sampling import Sampling
+from gateway.shadow.tap.tap import Settings, Tap
 from tests.conftest import StartFake, StartGateway
 from tests.fakes.client import chat, get, post, until
 from tests.fakes.gateway import SHORT, RunningGateway
@@ -233,3 +235,48 @@ class TestOurOwnRequests:
         assert (refused.status, refused.error["code"]) == (503, "shed")
         metrics = (await gateway.ask(get("/metrics"))).body
         assert f'yardstick_shadow_requests_total{{model="{SHORT}",outcome="shed"}} 1.0'.encode() in metrics
+
+
+async def test_counts_are_of_their_day(listening: Listening) -> None:
+    now = [1_800_000_000.0]
+    tap = Tap(Settings(Sampling(keyless=1.0), listening.beside.socket, "gateway-1"), lambda: now[0])
+    async with listening.open(), asyncio.TaskGroup() as group:
+        task = group.create_task(tap.keep_connected())
+        await until(lambda: any(isinstance(each, Missed) for each in listening.taken))
+        for sampled, dropped in ((2, 1), (3, 0)):
+            tap.sampled["m"] += sampled
+            tap.dropped["busy"] += dropped
+            tap.tick()
+            now[0] += 86_400
+        await until(lambda: len(listening.taken) == 3)
+        task.cancel()
+    first, second = (each for each in listening.taken if isinstance(each, Counted))
+    assert (first.day, first.sampled, first.dropped) == ("2027-01-15", {"m": 2}, {"busy": 1})
+    assert (second.day, second.sampled, second.dropped) == ("2027-01-16", {"m": 3}, {})
+
+
+async def test_bodies_under_way_take_so_much_and_no_more(
+    fakes: StartFake, serving: StartGateway, listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.shadow.tap.tap._MOST_HELD", 500)
+
+    async def waits(seen: Seen) -> None:
+        await seen.wire.gone()
+
+    fake = await fakes(script=waits)
+    async with listening.open():
+        gateway = await serving([fake], beside=listening.beside, shadow=ALL)
+        await connected(gateway, listening)
+        tap = gateway.gateway.tap
+        assert tap is not None
+        async with gateway.client() as first, gateway.client() as second:
+            first.send(post(CHAT, chat(content="x" * 600)))
+            await until(lambda: len(fake.requests) == 1)
+            second.send(post(CHAT, chat()))
+            await until(lambda: len(fake.requests) == 2)
+            assert dict(tap.dropped) == {"busy": 1}
+        await listening.observe(gateway)  # the first client left: what it held is free again
+        async with gateway.client() as third:
+            third.send(post(CHAT, chat()))
+            await until(lambda: len(fake.requests) == 3)
+        assert len(await listening.observe(gateway, 2)) == 2
