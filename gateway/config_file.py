@@ -16,6 +16,7 @@ from gateway.config_base import Settings
 from gateway.config_document import ConfigError, Document, Problem
 from gateway.config_problems import SettingPath, binding, findings, is_tokenizer_path, missing_keys
 from gateway.config_schema import schema_problems, settings_in
+from gateway.config_shadow import OWN_SUITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def _with_absolute_paths(data: dict[str, Any], path: Path | None) -> dict[str, A
     folder = path.resolve().parent
     if isinstance(data.get("api_key_file"), str):
         data = data | {"api_key_file": str(folder / Path(data["api_key_file"]).expanduser())}
+    if isinstance(data.get("shadow"), dict):
+        data = data | {"shadow": _with_absolute_paths_of_shadow(data["shadow"], folder)}
     if not isinstance(data.get("pools"), list):
         return data
 
@@ -103,6 +106,21 @@ def _with_absolute_paths_of_pool(pool: Any, folder: Path) -> Any:
     if isinstance(weights, str) and weights.startswith(("/", ".", "~")):
         pool = pool | {"engine": engine | {"weights": str(folder / Path(weights).expanduser())}}
     return pool
+
+
+def _with_absolute_paths_of_shadow(shadow: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def placed(name: Any) -> Any:
+        return str(folder / Path(name).expanduser()) if isinstance(name, str) and name != OWN_SUITE else name
+
+    found = {name: placed(value) if name == "environment" else value for name, value in shadow.items()}
+    if isinstance(shadow.get("suites"), list):
+        found["suites"] = [placed(name) for name in shadow["suites"]]
+    if isinstance(canary := shadow.get("canary"), dict):
+        canary = {name: placed(value) if name == "suite" else value for name, value in canary.items()}
+        if isinstance(inflation := canary.get("inflation"), dict) and "folder" in inflation:
+            canary["inflation"] = inflation | {"folder": placed(inflation["folder"])}
+        found["canary"] = canary
+    return found
 
 
 def _with_flags(data: dict[str, Any], flags: Flags, overridden: dict[SettingPath, str]) -> dict[str, Any]:

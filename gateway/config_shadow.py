@@ -8,6 +8,8 @@ from pydantic import Field
 
 from gateway.config_base import Count, Settings
 
+OWN_SUITE = "five"
+"""The name of our own suite; any other name is a file's."""
 Share = Annotated[float, Field(ge=0, le=1)]
 LONGEST_KEPT = 3_650
 """Days."""
@@ -47,7 +49,7 @@ class ShadowSettings(Settings):
         examples=[{"codegeex4-all-9b": 0.5}],
     )
     suites: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=("five",), description="tasks that prompts are compared with: five, or JSONL files"
+        default=(OWN_SUITE,), description="tasks that prompts are compared with: five, or JSONL files"
     )
     store: str | None = Field(
         default=None,

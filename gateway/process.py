@@ -39,8 +39,8 @@ def run(source: Source, config: Config) -> int:
     listeners = bind(config)
     port = listeners[0][0].getsockname()[1]
     host = f"[{config.host}]" if ":" in config.host else config.host
-    say(f"yardstick {VERSION} on http://{host}:{port} (API description: /docs)")
     with shadow_process(config, port) as beside:
+        say(f"yardstick {VERSION} on http://{host}:{port} (API description: /docs)")
         if config.workers == 1:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_alone(source, material, listeners[0], beside))

@@ -86,6 +86,8 @@ class Serve:
             if copy is not None:
                 relay.copied = copy.pieces
             attempt, decision = await self._begin(exchange, request, relay, decision, record)
+            if copy is not None:
+                copy.model = decision.model
             with attempt:
                 pool = self._pools[decision.model]
                 if attempt.connection.status >= 400:
@@ -97,7 +99,7 @@ class Serve:
                     self._judge(pool, attempt, relay.outcome)
             record.relayed(relay.outcome)
             if copy is not None:
-                copy.model, copy.outcome = decision.model, relay.outcome
+                copy.outcome = relay.outcome
             if not exchange.shadow:
                 self._learn(request, pool, relay.outcome)
         except ApiError as error:

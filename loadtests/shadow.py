@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -68,9 +69,11 @@ def gateway(folder: pathlib.Path, upstreams: list[int], *, sampled: bool) -> Ite
     with open(folder / f"log-{sampled}", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_ready(port, process)
+            end = time.monotonic() + 60
             while sampled and not shadow_counts(port)[1]:
-                if process.poll() is not None:
-                    raise SystemExit("the gateway ended")
+                if process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit("the gateway ended, or no process beside it answered within 60 s")
+                time.sleep(0.1)
             yield port, process.pid
         finally:
             process.terminate()

@@ -312,3 +312,14 @@ class TestLoading:
 )
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_paths_of_shadow_eval_are_relative_to_the_file(config_file: Path) -> None:
+    config_file.write_text(
+        "pools: [{model: codegeex4-all-9b, endpoints: [{url: http://h}]}]\n"
+        "shadow: {suites: [five, own.jsonl], environment: ./scoring, canary: {suite: c.jsonl, inflation: {folder: f}}}\n"
+    )
+    shadow, folder = load(config_file, Flags()).config.shadow, config_file.resolve().parent
+    assert shadow is not None
+    assert (shadow.suites, shadow.environment) == (("five", f"{folder}/own.jsonl"), f"{folder}/scoring")
+    assert shadow.canary == {"suite": f"{folder}/c.jsonl", "inflation": {"folder": f"{folder}/f"}}

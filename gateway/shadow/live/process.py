@@ -51,7 +51,7 @@ from gateway.tokens import load_counter
 _SILENCE = 900.0  # seconds that a model may take for one of our own requests
 _NO_CANARIES = 3600.0  # seconds until it is looked again whether there is something to draw
 _TELL = 2.0  # seconds between two times that counts and metrics are told
-_LONG_START = 15.0  # seconds: what is missed while this process starts is counted as dropped, and is no gap
+_LONG_START = 15.0  # seconds: what is missed while this process first starts is counted, and no gap
 _LAST = 12.0  # seconds, after which this ends whatever is still going on
 
 
@@ -184,7 +184,7 @@ class Parts:
             self._observe(message)
         elif isinstance(message, Counted):
             self._taps[message.source] = message
-        elif message.until - message.since > _LONG_START:
+        elif message.again or message.until - message.since > _LONG_START:
             why = "no shadow process listened to the gateway"
             self._writer.gap(Gap(message.source, message.since, why, until=message.until))
 

@@ -24,6 +24,7 @@ from gateway.shadow.suites.task import Suite, SuiteKind
 from gateway.shadow.worker import Scoring, Settings, Worker
 
 _AGAIN = 300.0  # seconds until it is tried again where nothing can be scored
+_NOTHING = "nothing could be scored: no sandbox holds, or libraries are missing"
 _SCORED_TWICE = 0.05  # of the answers, so that the gate knows whether verdicts flip
 
 
@@ -50,12 +51,10 @@ class Scorers:
             self._tell(f"nothing is scored: {problem}. Trying again in {_AGAIN / 60:g} minutes")
             since = since or _now()
             with contextlib.suppress(StoreUnavailable):
-                await asyncio.to_thread(
-                    self._store.gap, Gap(self._source, since, "nothing could be scored: no sandbox")
-                )
+                await asyncio.to_thread(self._store.gap, Gap(self._source, since, _NOTHING))
             await asyncio.sleep(_AGAIN)
             with contextlib.suppress(StoreUnavailable):
-                gap = Gap(self._source, since, "nothing could be scored: no sandbox", until=_now())
+                gap = Gap(self._source, since, _NOTHING, until=_now())
                 await asyncio.to_thread(self._store.gap, gap)
 
     async def _work(self) -> str:

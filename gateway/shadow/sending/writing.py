@@ -16,6 +16,7 @@ DROPPED = "store"
 """The reason under which dropped samples are counted."""
 
 _BACK_OFF = wait_exponential(multiplier=0.1, max=30)
+_AFTER_A_FAULT = 1.0  # seconds
 _Key = tuple[str, Counter, str, str]
 
 
@@ -126,6 +127,10 @@ class StoreWriter:
                 self._write_told()
             except StoreUnavailable:  # only when closing: until then it is tried again
                 return
+            except Exception:  # a fault of ours costs what was being written, never the thread that writes
+                with self._more:
+                    self._lose()
+                self._pause(_AFTER_A_FAULT)
 
     def _wait(self) -> bool:
         """Whether there is something to write. False: it is closed, and all is written."""
@@ -141,12 +146,10 @@ class StoreWriter:
         sample, runs = first
         try:
             self._retrying(self._store.add, sample, *runs)
-        except ValueError:  # a run of another sample: our own fault, and no reason to stop writing
+        finally:
+            # Held until it is written, so that `most` is all that there ever is.
             with self._more:
-                self._lose()
-        # Held until it is written, so that `most` is all that there ever is.
-        with self._more:
-            self._held.popleft()
+                self._held.popleft()
 
     def _write_gap(self) -> None:
         with self._more:

@@ -52,9 +52,13 @@ class Counted(msgspec.Struct, array_like=True, tag=2, gc=False):
 
 
 class Missed(msgspec.Struct, array_like=True, tag=3, gc=False):
-    """Nobody listened to `source` from `since` until now: what was sampled then is lost."""
+    """Nobody listened to `source` from `since` until now: what was sampled then is lost.
+
+    `again`: somebody had listened before, and what was on its way to him is lost as well.
+    """
 
     source: str
+    again: bool
     since: float
     until: float
 

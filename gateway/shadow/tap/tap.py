@@ -97,6 +97,7 @@ class Tap(asyncio.Protocol):
         self._day = ""
         self._told = self._before = Counter[str](), Counter[str]()
         self._down_since: float | None = wall()
+        self._connected = False  # ever
         self.live = 0
         self.sampled: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -215,8 +216,11 @@ class Tap(asyncio.Protocol):
         self._unread = Frames()
         self._counts_told = (-1, -1, -1)
         if self._down_since is not None:
-            self._unwritten.append(frame(Missed(self._settings.source, self._down_since, self._wall())))
+            self._unwritten.append(
+                frame(Missed(self._settings.source, self._connected, self._down_since, self._wall()))
+            )
             self._down_since = None
+            self._connected = True
             self._write()
 
     def data_received(self, data: bytes) -> None:

@@ -155,9 +155,12 @@ async def test_it_comes_back(fakes: StartFake, serving: StartGateway, listening:
     async with listening.open():
         gateway = await serving([fake], beside=listening.beside, shadow=ALL)
         await connected(gateway, listening)
+    (first,) = [each for each in listening.taken if isinstance(each, Missed)]
     listening.taken.clear()
     async with listening.open():
         await connected(gateway, listening)
+        (second,) = [each for each in listening.taken if isinstance(each, Missed)]
+        assert (first.again, second.again) == (False, True)
         await gateway.ask(post(CHAT, chat()))
         assert len(await listening.observe(gateway)) == 1
 
