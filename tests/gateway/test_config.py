@@ -317,7 +317,8 @@ def test_loopback(host: str, expected: bool) -> None:
 def test_paths_of_shadow_eval_are_relative_to_the_file(config_file: Path) -> None:
     config_file.write_text(
         "pools: [{model: codegeex4-all-9b, endpoints: [{url: http://h}]}]\n"
-        "shadow: {suites: [five, own.jsonl], environment: ./scoring, canary: {suite: c.jsonl, inflation: {folder: f}}}\n"
+        "shadow: {suites: [five, own.jsonl], environment: ./scoring,"
+        " canary: {suite: c.jsonl, inflation: {folder: f}}}\n"
     )
     shadow, folder = load(config_file, Flags()).config.shadow, config_file.resolve().parent
     assert shadow is not None

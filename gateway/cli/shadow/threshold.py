@@ -102,11 +102,8 @@ def threshold(
     short = _pool(config, config.routing.short, replicas_short, preset_short, "short")
     long = _pool(config, config.routing.long, replicas_long, preset_long, "long")
     found = _evidence(store_url, short.model, long.model, Kind(kind), suite, form)
-    if found.failing_controls:
-        click.echo(f"{found.failing_controls:,} controls got a wrong verdict: this evidence can't be trusted")
-        return _CODES[Status.REFUSED]
-    if not found.tasks:
-        click.echo(f"there are no {kind} pairs of {short.model} and {long.model} with both verdicts")
+    if useless := _useless(found, kind, short, long):
+        click.echo(useless)
         return _CODES[Status.REFUSED]
     live = _traffic(traffic, output_tokens or round(found.output_tokens or 0) or 1)
     loads = Loads(live.prompts, rate, requests, short, long)
@@ -130,6 +127,15 @@ def threshold(
         shown(answer)
     sys.stdout.flush()  # a reader that went away is noticed here, not after the answer
     return _CODES[recommendation.status]
+
+
+def _useless(found: Differences, kind: str, short: Pool, long: Pool) -> str:
+    """Why nothing can be told from it; empty if something can."""
+    if found.failing_controls:
+        return f"{found.failing_controls:,} controls got a wrong verdict: this evidence can't be trusted"
+    if not found.tasks:
+        return f"there are no {kind} pairs of {short.model} and {long.model} with both verdicts"
+    return ""
 
 
 def _pool(config: Config, model: str, replicas: int | None, preset: str | None, which: str) -> Pool:

@@ -216,9 +216,8 @@ class Tap(asyncio.Protocol):
         self._unread = Frames()
         self._counts_told = (-1, -1, -1)
         if self._down_since is not None:
-            self._unwritten.append(
-                frame(Missed(self._settings.source, self._connected, self._down_since, self._wall()))
-            )
+            missed = Missed(self._settings.source, self._connected, self._down_since, self._wall())
+            self._unwritten.append(frame(missed))
             self._down_since = None
             self._connected = True
             self._write()
