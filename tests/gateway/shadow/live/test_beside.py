@@ -46,10 +46,10 @@ class Beside:
         self.config = folder / "yardstick.yaml"
         self.environment = {"XDG_DATA_HOME": str(folder / "data")}
 
-    def write(self, urls: dict[str, list[str]], **shadow: Any) -> Path:
+    def write(self, urls: dict[str, list[str]], *, workers: int = 1, **shadow: Any) -> Path:
         settings = {"keyless": 1.0, "store": f"sqlite:///{self.store}", **shadow}
         routing = {"short": SHORT, "long": LONG if LONG in urls else SHORT}
-        return write_config(self.config, urls, routing=routing, shadow=settings)
+        return write_config(self.config, urls, routing=routing, shadow=settings, workers=workers)
 
     async def drawn(self, wanted: Callable[[list[Drawn]], bool]) -> list[Drawn]:
         """What is stored, once it is as it is wanted."""
@@ -159,6 +159,17 @@ async def test_it_is_started_again_and_ends_with_the_gateway(fakes: StartFake, b
         second = children_of(keeper)[0]
         gateway.signal(signal.SIGKILL)
         await until(lambda: gone(keeper) and gone(second))
+
+
+@pytest.mark.timeout(180)
+async def test_several_workers_share_one_process_beside(fakes: StartFake, beside: Beside) -> None:
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]}, workers=2, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await ask_until_stored(gateway, beside)
+        assert await shadow_metrics(gateway) == {each.name for each in OF_SHADOW}
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
 
 
 @pytest.mark.timeout(180)
