@@ -69,13 +69,32 @@ class TestCases(unittest.TestCase):
     def test_skipped(self): pass
     def test_two(self): self.assertEqual(self.made, 1)
 """
-    names = ["test_expected", "test_skipped", "test_two"]
+    names = ["test_expected", "test_two"]
     task = {"prelude": "", "tests": tests, "entry_point": "f", "names": names}
     for kind in ("separate", "in-process"):
         lines = check(kind, "def f(n): return n\n", task)
-        assert [line.get("outcome") for line in lines] == ["pass", "skip", "pass", None]
+        assert [line.get("outcome") for line in lines] == ["pass", "pass", None]
         # What fails when the class is torn down is laid on its last test.
         lines = check(kind, "def f(n): return 1 / n and n\n", task)
-        assert [line.get("outcome") for line in lines] == ["pass", "skip", "error", None]
+        assert [line.get("outcome") for line in lines] == ["pass", "error", None]
         lines = check(kind, "def f(n): raise KeyError\n", task)
-        assert [line.get("outcome") for line in lines] == ["error", "error", "error", None]
+        assert [line.get("outcome") for line in lines] == ["error", None]
+
+
+def test_the_first_test_that_does_not_pass_ends_it() -> None:
+    tests = """
+import unittest
+class TestCases(unittest.TestCase):
+    def test_a(self): self.assertEqual(f(1), 1)
+    @unittest.skip("not here")
+    def test_b(self): pass
+    def test_c(self): self.assertEqual(f(2), 1)
+    def test_d(self):
+        while True: pass
+"""
+    task = {"prelude": "", "tests": tests, "entry_point": "f"}
+    for kind in ("separate", "in-process"):
+        skipped = check(kind, "def f(n): return n\n", task | {"names": ["test_a", "test_b", "test_d"]})
+        assert [line.get("outcome") for line in skipped] == ["pass", "skip", None]
+        failed = check(kind, "def f(n): return n\n", task | {"names": ["test_a", "test_c", "test_d"]})
+        assert [line.get("outcome") for line in failed] == ["pass", "fail", None]

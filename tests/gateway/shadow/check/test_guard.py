@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import types
 import unittest
@@ -11,6 +13,7 @@ import pytest
 
 from gateway.shadow.sandbox.runner.check.guard import Guard
 from gateway.shadow.sandbox.runner.check.known import Standing
+from gateway.shadow.sandbox.runner.check.memory import Memory, layout, watched_dicts
 
 
 class Lazy:
@@ -93,3 +96,73 @@ def test_what_decides_outcomes_is_looked_at_whatever_the_tests_name() -> None:
     unittest.TestCase.assertEqual = print  # type: ignore[method-assign, assignment]
     assert guard.restore_near() == ["unittest.case.TestCase.assertEqual"]
     assert unittest.TestCase.assertEqual is kept
+
+
+@pytest.fixture
+def standing(lazily: types.ModuleType) -> Standing:
+    """With classes and a module of ours in it."""
+    exec(
+        "def plain(a=1, *, b=2): pass\nclass Base: pass\nclass Other: pass\n"
+        "class Kind(Base):\n    def method(self): pass\n    size = 3\n",
+        vars(lazily),
+    )
+    return Standing()
+
+
+_CHANGES = {
+    "a module's name": "import lazily; lazily.Kind = None",
+    "a name taken away": "import lazily; del lazily.plain",
+    "a name by the module's dict": "import lazily; vars(lazily)['plain'] = len",
+    "a function's code": "import lazily; lazily.plain.__code__ = (lambda: 1).__code__",
+    "a function's defaults": "import lazily; lazily.plain.__defaults__ = (9,)",
+    "a function's keyword defaults": "import lazily; lazily.plain.__kwdefaults__ = {'b': 9}",
+    "a class's attribute": "import lazily; lazily.Kind.size = 4",
+    "a class's method": "import lazily; lazily.Kind.method = len",
+    "a class's method's code": "import lazily; lazily.Kind.method.__code__ = (lambda self: 1).__code__",
+    "a class's new special method": "import lazily; lazily.Kind.__eq__ = lambda *_: True",
+    "a class's bases": "import lazily; lazily.Kind.__bases__ = (lazily.Other,)",
+    "a module in its place": "import sys, types; sys.modules['lazily'] = types.ModuleType('lazily')",
+    "a class's dict, behind its back": (
+        "import gc, lazily; gc.get_referents(lazily.Kind.__dict__)[0]['method'] = lambda self: 1"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _CHANGES)
+def test_reading_memory_finds_what_asking_everything_finds(standing: Standing, what: str) -> None:
+    read, asked = Guard(["lazily"], standing), Guard(["lazily"])
+    read.modules_are_loaded()
+    assert read.restore() == []
+    exec(_CHANGES[what], {})
+    changed = read.restore()
+    assert changed
+    assert all(name.startswith("lazily") for name in changed)
+    assert asked.restore() == []  # all is as it was
+    assert read.restore() == []
+
+
+def test_nothing_is_overlooked_without_the_pipe(standing: Standing, lazily: types.ModuleType) -> None:
+    guard = Guard(["lazily"], standing)
+    guard.modules_are_loaded()
+    before = set(map(int, os.listdir("/proc/self/fd")))
+    guard = Guard(["lazily"], standing)
+    for descriptor in set(map(int, os.listdir("/proc/self/fd"))) - before:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    lazily.plain = len  # type: ignore[attr-defined]
+    assert guard.restore() == ["lazily.plain"]
+
+
+def test_where_things_lie_is_found() -> None:
+    found = layout()
+    assert found is not None
+    one: dict[str, int] = {"a": 1}
+    dicts = [{}, one, {}]
+    watched, memory = watched_dicts(dicts, found), Memory()
+    assert [*watched.changed(memory)] == []
+    one.get("a")
+    assert [*watched.changed(memory)] == []
+    one["a"] = 2
+    assert [*watched.changed(memory)] == [1]
+    one["a"] = 1
+    assert [*watched.changed(memory)] == [1]

@@ -37,6 +37,7 @@ def examine(source: str, imported: Imports, link: socket.socket, standing: Stand
     guard, look = _taken(imported.modules, standing)
     threads = len(sys._current_frames())
     module = sys.modules[MODULE] = new_module()
+    guard.modules_are_loaded()
     error = _load(source, module)
     guard.restore()
     guard.restore_hooks()

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from .known import Known, Standing, all_types, modules_below
+from .memory import Memory, Watched, watched_dicts
 
 _ALWAYS = ("builtins", "unittest", "contextlib", "difflib", "traceback", "pprint", "collections", "warnings", "re")
 _HOOKS = ("excepthook", "unraisablehook", "displayhook", "breakpointhook")
@@ -33,12 +34,20 @@ class Guard:
         roots = {name.partition(".")[0] for name in (*_ALWAYS, *modules)}
         self.builtins = dict(vars(builtins))
         self._put_back, self._builtins_space = dict.update, vars(builtins)
-        self.types, self._known = _known(roots, standing)
+        self._where = standing.where if standing is not None else None
+        self._memory = Memory() if self._where is not None else None
+        self._modules: Watched | None = None
+        self.types, self._known = _known(roots, standing, self._memory)
         self._own = Known({})
         self._near = [*self._known.values(), self._own]
         self._handlers = {one: signal.getsignal(one) for one in _SIGNALS}
         self._hooks = {name: getattr(sys, name) for name in _HOOKS}
         self._callbacks = list(gc.callbacks)
+
+    def modules_are_loaded(self) -> None:
+        """`sys.modules` has all that is ours by now: as long as it stays as it is, no module of it was replaced."""
+        if self._where is not None:
+            self._modules = watched_dicts([sys.modules], self._where)
 
     def hold(self, value: Any) -> None:
         """Hold a function, or a class with what it has."""
@@ -59,7 +68,13 @@ class Guard:
 
     def _restored(self, parts: Iterable[Known]) -> list[str]:
         self._put_back(self._builtins_space, self.builtins)
-        return [name for known in parts for name in known.restore()]
+        stand = self._modules_stand()
+        return [name for known in parts for name in known.restore(self._memory, modules_stand=stand)]
+
+    def _modules_stand(self) -> bool:
+        if self._memory is None or self._modules is None:
+            return False
+        return not any(True for _ in self._modules.changed(self._memory))
 
     def restore_hooks(self) -> None:
         """Take away what would run hostile code between the tests' own steps."""
@@ -88,15 +103,17 @@ class Guard:
         return any(held.values.get(str(name)) is value for part in parts for held in part.values())
 
 
-def _known(roots: Collection[str], standing: Standing | None) -> tuple[Collection[type], dict[str, Known]]:
+def _known(
+    roots: Collection[str], standing: Standing | None, memory: Memory | None
+) -> tuple[Collection[type], dict[str, Known]]:
     """All types, and what the modules below each of `roots` name: taken down anew where something was loaded since."""
     if standing is None:
         return all_types(), {root: Known(modules_below({root})) for root in roots}
-    new = {name.partition(".")[0] for name in sys.modules.keys() - standing.names}
+    new = standing.new_roots(memory)
     known = {}
     for root in roots:
         before = standing.known.get(root)
-        stale = before is None or root in new or (new and before.differs())
+        stale = before is None or root in new or (new and before.differs(memory))
         known[root] = Known(modules_below({root})) if before is None or stale else before
     return all_types() if new else standing.types, known
 

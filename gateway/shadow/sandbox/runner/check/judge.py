@@ -1,7 +1,7 @@
 """The judging process of a check in one process: it never runs hostile code, and hands on what holds up.
 
 It keeps the tests until the candidate's program was run, mixes tests that must fail among them, and ends the check at
-the first line that can't be true.
+the first test that does not pass, or the first line that can't be true.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def _report_load(line: dict[str, Any], report: Report) -> None:
 
 
 def _hear(lines: Iterator[dict[str, Any]], token: str, controls: Controls, report: Report) -> None:
-    """Lines of the tests in their order; a test that was said to be failing does not come to pass."""
+    """Lines of the tests in their order; of a test that fails the first line decides, which comes before it is over."""
     order = iter(controls.order)
     expected = next(order, None)
-    failing: dict[str, str] | None = None
+    failing = False
     for line in lines:
         if line.pop("token", None) != token:
             raise Forged("a line without the token")
@@ -78,16 +78,19 @@ def _hear(lines: Iterator[dict[str, Any]], token: str, controls: Controls, repor
             report({"end": True})
             return
         outcome = _outcome(line, expected)
-        if line.get("so_far"):
-            failing = failing or outcome
-            continue
-        outcome, failing = failing or outcome, None
+        is_over = not line.get("so_far")
         if expected in controls.names:
-            if outcome["outcome"] not in ("fail", "error"):
+            failing = failing or outcome["outcome"] in ("fail", "error")
+            if is_over and not failing:
                 raise Forged("a test that must fail did not")
-        else:
+        elif outcome["outcome"] != "pass":
             report({"test": expected, **outcome})
-        expected = next(order, None)
+            report({"end": True})
+            return
+        elif is_over:
+            report({"test": expected, **outcome})
+        if is_over:
+            expected, failing = next(order, None), False
 
 
 def _outcome(line: dict[str, Any], expected: str | None) -> dict[str, str]:

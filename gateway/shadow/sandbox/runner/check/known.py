@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+from .memory import Layout, Memory, Watched, dict_of, layout, watched_bases, watched_dicts, watched_functions
 
 # Set anew by the classes' own machinery as they are used.
 _MOVING = {"__abstractmethods__", "_abc_impl", "__annotations__", "__doc__", "__dict__", "__weakref__", "__module__"}
 _HEAP_TYPE = 1 << 9
 _PARTS = ("__code__", "__defaults__", "__kwdefaults__")
 _parts_of = attrgetter(*_PARTS)
+Owner = TypeVar("Owner")
 
 
 class Held:
@@ -39,8 +42,29 @@ class Held:
         return Held(self.owner, {name: self.values[name] for name in names}, whole=False)
 
 
+class _Watch(NamedTuple):
+    """What can be read of a `Known` without asking it, and its items by number."""
+
+    modules: Watched
+    dicts: Watched
+    bases: Watched
+    functions: Watched
+    items: tuple[list[Any], list[Any], list[Any]]
+
+
+class _ByName(NamedTuple):
+    """Who has a name, by names: modules (by their own), classes and functions."""
+
+    modules: dict[str, list[str]]
+    classes: dict[str, list[type]]
+    functions: dict[str, list[types.FunctionType]]
+
+
 class Known:
     """What `modules` name: functions, classes and modules, with the functions' code and what the classes hold."""
+
+    _watch: _Watch | None = None
+    _by_name: _ByName | None = None
 
     def __init__(self, modules: Mapping[str, types.ModuleType]) -> None:
         self.modules = {name: Held(module, _solid(vars(module))) for name, module in modules.items()}
@@ -60,38 +84,90 @@ class Known:
             for one in held.values():
                 self.hold(_function(one))
 
-    def restore(self) -> Iterator[str]:
-        """Put everything back; yields the dotted names of what had changed."""
-        for name, held in self.modules.items():
+    def watch(self, where: Layout) -> None:
+        """From now on `restore` need not ask everything what it holds. Nothing may be held any more after this."""
+        self._watch = _Watch(
+            watched_dicts([vars(held.owner) for held in self.modules.values()], where),
+            watched_dicts([dict_of(kind) for kind in self.classes], where),
+            watched_bases(list(self.classes), where),
+            watched_functions(list(self.functions), where),
+            (list(self.modules.items()), list(self.classes.items()), list(self.functions.items())),
+        )
+        self._by_name = self._indexed()
+
+    def restore(self, memory: Memory | None = None, *, modules_stand: bool = False) -> Iterator[str]:
+        """Put everything back; yields the dotted names of what had changed.
+
+        `modules_stand`: `sys.modules` is as it was.
+        """
+        for name, held in () if modules_stand else self.modules.items():
             if sys.modules.get(name) is not held.owner:
                 sys.modules[name] = held.owner
                 yield name
+        modules, kinds, functions = self._suspects(memory)
+        for name, held in modules:
             for key in held.changed():
                 vars(held.owner)[key] = held.values[key]
                 yield f"{name}.{key}"
-        for kind, (held, bases) in self.classes.items():
+        for kind, (held, bases) in kinds:
             yield from _restore_class(kind, held, bases)
-        for (function, parts), now in zip(self.functions.items(), map(_parts_of, self.functions), strict=True):
+        for function, parts in functions:
+            now = _parts_of(function)
             if not (now[0] is parts[0] and now[1] is parts[1] and now[2] is parts[2]):
                 for name, part in zip(_PARTS, parts, strict=True):
                     setattr(function, name, part)
                 yield f"{function.__module__}.{function.__qualname__}"
 
-    def differs(self) -> bool:
-        """Whether a name of a module stands for something else by now."""
-        return any(True for held in self.modules.values() for _ in held.changed())
+    def _suspects(self, memory: Memory | None) -> tuple[Iterable[Any], Iterable[Any], Iterable[Any]]:
+        """The items of modules, classes and functions that have to be asked."""
+        if memory is None or self._watch is None:
+            return self.modules.items(), self.classes.items(), self.functions.items()
+        modules, kinds, functions = self._watch.items
+        suspects = {*self._watch.dicts.changed(memory), *self._watch.bases.changed(memory)}
+        return (
+            [modules[number] for number in self._watch.modules.changed(memory)],
+            [kinds[number] for number in sorted(suspects)],
+            [functions[number] for number in self._watch.functions.changed(memory)],
+        )
 
-    def named(self, names: frozenset[str]) -> Known:
+    def differs(self, memory: Memory | None = None) -> bool:
+        """Whether a name of a module stands for something else by now."""
+        suspects, _, _ = self._suspects(memory)
+        return any(True for _, held in suspects for _ in held.changed())
+
+    def named(self, names: Collection[str]) -> Known:
         """The part of it that has one of these names."""
+        by_name = self._by_name or self._indexed()
         part = Known({})
-        for name, held in self.modules.items():
-            if chosen := names & held.values.keys():
-                part.modules[name] = held.only(chosen)
-        for kind, (held, bases) in self.classes.items():
-            if chosen := names & held.values.keys():
-                part.classes[kind] = held.only(chosen), bases
-        part.functions = {one: parts for one, parts in self.functions.items() if one.__name__ in names}
+        for module, chosen in _owners(by_name.modules, names).items():
+            part.modules[module] = self.modules[module].only(chosen)
+        for kind, chosen in _owners(by_name.classes, names).items():
+            held, bases = self.classes[kind]
+            part.classes[kind] = held.only(chosen), bases
+        for function in _owners(by_name.functions, names):
+            part.functions[function] = self.functions[function]
         return part
+
+    def _indexed(self) -> _ByName:
+        found = _ByName({}, {}, {})
+        for module, held in self.modules.items():
+            for name in held.values:
+                found.modules.setdefault(name, []).append(module)
+        for kind, (held, _) in self.classes.items():
+            for name in held.values:
+                found.classes.setdefault(name, []).append(kind)
+        for function in self.functions:
+            found.functions.setdefault(function.__name__, []).append(function)
+        return found
+
+
+def _owners(by_name: Mapping[str, list[Owner]], names: Iterable[str]) -> dict[Owner, list[str]]:
+    """Which of the names each has that has any."""
+    found: dict[Owner, list[str]] = {}
+    for name in names:
+        for owner in by_name.get(name, ()):
+            found.setdefault(owner, []).append(name)
+    return found
 
 
 def _restore_class(kind: type, held: Held, bases: tuple[type, ...]) -> Iterator[str]:
@@ -157,6 +233,17 @@ class Standing:
         self.types = frozenset(all_types())
         roots = {name.partition(".")[0] for name in self.names}
         self.known = {root: Known(modules_below({root})) for root in roots}
+        self.where = layout()
+        self.modules = None if self.where is None else watched_dicts([sys.modules], self.where)
+        if self.where is not None:
+            for known in self.known.values():
+                known.watch(self.where)
+
+    def new_roots(self, memory: Memory | None) -> set[str]:
+        """Of the modules that were loaded since."""
+        if memory is not None and self.modules is not None and not any(True for _ in self.modules.changed(memory)):
+            return set()
+        return {name.partition(".")[0] for name in sys.modules.keys() - self.names}
 
 
 def modules_below(roots: Collection[str]) -> dict[str, types.ModuleType]:

@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Run the named methods in order; each is reported when it is over, the last one when the class's fixture is too.
 
-    `around` is given each test to run and may judge its outcome.
+    One that does not pass is the last, for that decides. `around` is given each test to run and may judge its outcome.
     """
     broken = set_up_class(case)
     last = len(names) - 1
@@ -71,6 +71,8 @@ def run(
         if at == last and not broken:
             outcome = tear_down_class(case) or outcome
         report(name, outcome)
+        if outcome.outcome != "pass":
+            return
 
 
 def set_up_class(case: type[unittest.TestCase]) -> Outcome | None:
