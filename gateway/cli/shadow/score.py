@@ -28,6 +28,7 @@ from gateway.shadow.score.samples import Samples
 from gateway.shadow.score.scorer import Scorer
 from gateway.shadow.score.slots import CannotScore, Where, where
 from gateway.shadow.score.verdict import Says, Verdict
+from gateway.shadow.score.ways import Ways, ways_file
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import DEFAULT, load
 from gateway.shadow.suites.task import Suite
@@ -146,7 +147,8 @@ class _Run:
         def slot() -> Slot:
             return Slot(self._level, self._place.python, preload=self._place.preload)
 
-        scorer = Scorer(Checker(self._level, self._limits), slot, workers=self._workers)
+        ways = Ways(ways_file(self._place, self._level))
+        scorer = Scorer(Checker(self._level, self._limits, ways), slot, workers=self._workers)
         return scorer.score(self._samples)
 
     @contextmanager

@@ -21,6 +21,7 @@ from gateway.shadow.score.reading import Reading, read
 from gateway.shadow.score.samples import Sample
 from gateway.shadow.score.screen import Plan, plan
 from gateway.shadow.score.verdict import NOT_RUN, Says, Verdict
+from gateway.shadow.score.ways import Ways
 from gateway.shadow.suites.domains import DOMAIN_OF
 from gateway.shadow.suites.task import Task
 
@@ -37,10 +38,11 @@ class Runs(Protocol):
 
 
 class Checker:
-    """Rules, and what has been learnt of each task; shared by all threads."""
+    """Rules, and what has been learnt of each task; shared by all threads. `ways`: what was learnt before."""
 
-    def __init__(self, level: Level, limits: Limits) -> None:
+    def __init__(self, level: Level, limits: Limits, ways: Ways | None = None) -> None:
         self._level, self._limits = level, limits
+        self._ways = ways or Ways()
         self._patient = replace(limits, cpu=_PATIENCE * limits.cpu, wall=_PATIENCE * limits.wall)
         self._plans: Once[str, Plan] = Once()
         self._canonical: Once[tuple[str, Kind], Reading] = Once()
@@ -68,12 +70,16 @@ class Checker:
 
     def _decided(self, task: Task, made: Plan, program: str, slot: Runs) -> tuple[Kind, Reading]:
         """The run that decides."""
-        if made.separable:
+        way = self._ways.of(task) if made.separable else Kind.IN_PROCESS
+        if way is None:
             own = self._of_canonical(Kind.SEPARATE, task, made, slot)
             if own.says is Says.ERROR:
                 return Kind.SEPARATE, own
-            if own.passed and not (reading := self._run(Kind.SEPARATE, task, made, program, slot)).unplain:
-                return Kind.SEPARATE, reading
+            way = Kind.SEPARATE if own.passed else Kind.IN_PROCESS
+            if own.passed or own.unplain:
+                self._ways.learn(task, way)
+        if way is Kind.SEPARATE and not (reading := self._run(way, task, made, program, slot)).unplain:
+            return way, reading
         return Kind.IN_PROCESS, self._run(Kind.IN_PROCESS, task, made, program, slot)
 
     def _passes(self, kind: Kind, task: Task, made: Plan, slot: Runs) -> bool:
