@@ -45,6 +45,11 @@ SHADOW_LOST = Name(
 SHADOW_VERDICTS = Name(
     "yardstick_shadow_verdicts", "Verdicts of scorers beside this gateway", ("model", "verdict", "level")
 )
+SHADOW_EVENTS = Name(
+    "yardstick_shadow_events",
+    "OpenTelemetry events of the verdicts of scorers beside this gateway, by outcome (sent or lost)",
+    ("outcome",),
+)
 SHADOW_HELD = Name("yardstick_shadow_held", "Samples on their way to the store: many where it can't be reached")
 PROMPT_TOKENS = Name("yardstick_prompt_tokens", "Prompt tokens, as the model servers report them", ("model",))
 OUTPUT_TOKENS = Name("yardstick_output_tokens", "Output tokens, as the model servers report them", ("model",))

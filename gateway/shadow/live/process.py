@@ -22,6 +22,7 @@ from gateway.families import MODELS
 from gateway.families.base import render
 from gateway.shadow.canary.design import NothingToDraw
 from gateway.shadow.canary.prompt import RoutingTokens
+from gateway.shadow.events import open_events
 from gateway.shadow.gate.draws import Served
 from gateway.shadow.live.intake import Intake, Known, MatchedSample
 from gateway.shadow.live.metrics import ShadowMetrics
@@ -151,7 +152,9 @@ class Parts:
                 mix=lambda: self._intake.mix,
                 live_requests=lambda: sum(told.live for told in self._taps.values()),
             )
-        self._scorers = Scorers(store, suites, settings, source, tell) if settings.scorers else None
+        self._scorers: Scorers | None = None
+        if settings.scorers:
+            self._scorers = Scorers(store, suites, settings, source, tell, open_events(tell))
         self._receiver = Receiver(start.socket, self._take)
         self._taps: dict[str, Counted] = {}
         self._registry = CollectorRegistry()

@@ -19,6 +19,7 @@ from gateway.shadow.suites.load import load
 from tests.conftest import StartFake
 from tests.fakes.client import chat, get, post, until
 from tests.fakes.gateway import LONG, SHORT
+from tests.fakes.otlp import HTTP, Received, receiver
 from tests.fakes.process import ServeProcess, serve_process, write_config
 from tests.fakes.server import Seen, answer, unary
 from tests.gateway.shadow.walls import need_any
@@ -104,6 +105,14 @@ async def shadow_metrics(gateway: ServeProcess) -> set[str]:
     return found
 
 
+async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, str]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            families = text_string_to_metric_families((await gateway.ask(get("/metrics"))).body.decode())
+            if any(s.name == name and s.labels == labels and s.value > 0 for each in families for s in each.samples):
+                return
+
+
 def gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -143,6 +152,33 @@ async def test_a_live_request_becomes_a_pair_with_verdicts(fakes: StartFake, bes
         SHORT: Outcome.PASS,
         LONG: Outcome.FAIL,
     }
+
+
+@pytest.mark.timeout(180)
+async def test_verdicts_become_events_and_are_counted(fakes: StartFake, beside: Beside) -> None:
+    need_any()
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]})
+    with receiver(HTTP) as received:
+        environment = {**beside.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        async with serve_process(config, environment=environment) as gateway:
+            await gateway.says("shadow-eval: scoring at level", seconds=90)
+            await ask_until_stored(gateway, beside)
+            request = post(CHAT, chat(content=TASK.instruct_prompt), [("x-request-id", "from-the-client")])
+            assert (await gateway.ask(request)).header(b"x-request-id") == b"from-the-client"
+            await until(lambda: "from-the-client" in answered(received), seconds=60)
+            await metric_above_zero(gateway, "yardstick_shadow_events_total", {"outcome": "sent"})
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
+    (event,) = (each for each in received.events if each.attributes["gen_ai.response.id"] == "from-the-client")
+    assert event.attributes["gen_ai.evaluation.score.value"] == 1.0
+    assert event.attributes["yardstick.model.name"] == SHORT
+    assert event.attributes["yardstick.evidence"] == "live-exact"
+
+
+def answered(received: Received) -> set[str]:
+    """The ids of answers that have verdicts."""
+    return {event.attributes["gen_ai.response.id"] for event in received.events}
 
 
 @pytest.mark.timeout(180)
