@@ -22,6 +22,8 @@ from tests.fakes.gateway import LONG, SHORT
 from tests.fakes.otlp import HTTP, Received, receiver
 from tests.fakes.process import ServeProcess, serve_process, write_config
 from tests.fakes.server import Seen, answer, unary
+from tests.gateway.shadow.gate.worlds import FIRST
+from tests.gateway.shadow.report.planted import world
 from tests.gateway.shadow.walls import need_any
 from tests.gateway.test_telemetry import OF_SHADOW
 
@@ -109,7 +111,8 @@ async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, 
     async with asyncio.timeout(30):
         while True:
             families = text_string_to_metric_families((await gateway.ask(get("/metrics"))).body.decode())
-            if any(s.name == name and s.labels == labels and s.value > 0 for each in families for s in each.samples):
+            found = (each for family in families for each in family.samples if each.name == name)
+            if any(labels.items() <= each.labels.items() and each.value > 0 for each in found):
                 return
 
 
@@ -179,6 +182,22 @@ async def test_verdicts_become_events_and_are_counted(fakes: StartFake, beside: 
 def answered(received: Received) -> set[str]:
     """The ids of answers that have verdicts."""
     return {event.attributes["gen_ai.response.id"] for event in received.events}
+
+
+@pytest.mark.timeout(180)
+async def test_rates_of_what_others_scored_are_shown(fakes: StartFake, beside: Beside) -> None:
+    with open_store(f"sqlite:///{beside.store}") as store:
+        world(store)
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]}, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        labels = {"model": FIRST.model, "suite": "five", "evidence": "canary"}
+        await metric_above_zero(gateway, "yardstick_shadow_pass_at_1", labels | {"category": "debugging"})
+        for interval in ("this_suite", "tasks_like_these"):
+            named = labels | {"category": "all", "interval": interval, "bound": "lower"}
+            await metric_above_zero(gateway, "yardstick_shadow_pass_at_1_bound", named)
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
 
 
 @pytest.mark.timeout(180)
