@@ -45,7 +45,39 @@ SHADOW_LOST = Name(
 SHADOW_VERDICTS = Name(
     "yardstick_shadow_verdicts", "Verdicts of scorers beside this gateway", ("model", "verdict", "level")
 )
+SHADOW_EVENTS = Name(
+    "yardstick_shadow_events",
+    "OpenTelemetry events of the verdicts of scorers beside this gateway, by outcome (sent or lost)",
+    ("outcome",),
+)
 SHADOW_HELD = Name("yardstick_shadow_held", "Samples on their way to the store: many where it can't be reached")
+_STRATUM = ("family", "model", "suite", "category", "evidence", "form", "stratum")
+SHADOW_PASS_AT_1 = Name(
+    "yardstick_shadow_pass_at_1",
+    "Share of the stored answers that pass, each task counting the same, by category (all: of the whole suite)",
+    _STRATUM,
+)
+SHADOW_BOUND = Name(
+    "yardstick_shadow_pass_at_1_bound",
+    "95 % interval of pass@1, of this suite or of tasks like these; none where there is not enough to say",
+    (*_STRATUM, "interval", "bound"),
+)
+SHADOW_COMPLETIONS = Name("yardstick_shadow_pass_at_1_completions", "Answers that pass@1 rests on", _STRATUM)
+SHADOW_TASKS = Name("yardstick_shadow_pass_at_1_tasks", "Tasks that pass@1 rests on", _STRATUM)
+SHADOW_STRATUM = Name(
+    "yardstick_shadow_stratum_info",
+    "What else tells one stratum of pass@1 from another: figures of two are never to be pooled",
+    (
+        *("stratum", "suite_version", "mirrored", "sampling", "inflated"),
+        *("revision", "engine", "quantisation", "template", "pool_sampling"),
+    ),
+)
+SHADOW_STRATA_LEFT_OUT = Name(
+    "yardstick_shadow_strata_left_out", "Strata with the fewest answers, whose pass@1 is not shown: there are too many"
+)
+SHADOW_READ_AT = Name(
+    "yardstick_shadow_store_read_timestamp_seconds", "When pass@1 was last read from the store; 0: not yet"
+)
 PROMPT_TOKENS = Name("yardstick_prompt_tokens", "Prompt tokens, as the model servers report them", ("model",))
 OUTPUT_TOKENS = Name("yardstick_output_tokens", "Output tokens, as the model servers report them", ("model",))
 RELAYED_BYTES = Name("yardstick_relayed_bytes", "Bytes of answers sent to clients", ("model",))

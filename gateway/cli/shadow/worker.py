@@ -18,6 +18,7 @@ from gateway.cli.shadow.keeping import keep_options
 from gateway.cli.shadow.score import cpus, proven, stop_on_termination
 from gateway.cli.shadow.stores import StoreCommand, opened, store_option
 from gateway.cli.shadow.worker_output import observer
+from gateway.shadow.events import Announcing, open_events
 from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Limits
 from gateway.shadow.sandbox.level import Level
@@ -133,9 +134,15 @@ def _work(
     with observer(lines=lines) as told:
         its_suites = ", ".join(suite_key(suite) for suite in suites)
         told.told(f"scoring {its_suites} at level {level} with {place.name}, {settings.slots} at once")
-        working = Worker(store, scoring, new_slot, settings, told)
+        events = open_events(told.told)
+        observing = told if events is None else Announcing(told, events, suites)
+        working = Worker(store, scoring, new_slot, settings, observing)
         _stop_when_told(working)
-        working.run()
+        try:
+            working.run()
+        finally:
+            if events is not None:
+                events.close()
 
 
 def _level(wanted: str | None, place: Where) -> Level:

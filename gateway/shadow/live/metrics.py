@@ -37,4 +37,9 @@ class ShadowMetrics:
         for told, value in tuple(self._scorers.verdicts.items()) if self._scorers is not None else ():
             family.add_metric(told, value)
         yield family
+        events = names.SHADOW_EVENTS
+        family = CounterMetricFamily(events.name, events.help, labels=events.labels)
+        for outcome, value in self._scorers.events.items() if self._scorers is not None else ():
+            family.add_metric([outcome], value)
+        yield family
         yield GaugeMetricFamily(names.SHADOW_HELD.name, names.SHADOW_HELD.help, self._writer.held)

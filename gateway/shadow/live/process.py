@@ -22,14 +22,17 @@ from gateway.families import MODELS
 from gateway.families.base import render
 from gateway.shadow.canary.design import NothingToDraw
 from gateway.shadow.canary.prompt import RoutingTokens
+from gateway.shadow.events import open_events
 from gateway.shadow.gate.draws import Served
 from gateway.shadow.live.intake import Intake, Known, MatchedSample
 from gateway.shadow.live.metrics import ShadowMetrics
 from gateway.shadow.live.mix_file import mix_file, read_mix, write_mix
+from gateway.shadow.live.rates import Rates
 from gateway.shadow.live.receiver import Receiver, Taken
 from gateway.shadow.live.scoring import Scorers
 from gateway.shadow.live.settings import canary_plan
 from gateway.shadow.match import Matcher
+from gateway.shadow.report.strata import Groups
 from gateway.shadow.sending import (
     Canaries,
     GatewayClient,
@@ -134,12 +137,13 @@ class Parts:
             spending = self._spending("mirror", store)
             self._mirrors = Mirrors(client, writer, spending, _mirror_settings(settings, sides), start.secret)
         self._canaries: Canaries | None = None
-        plan = canary_plan(config)
+        plan, all_suites = canary_plan(config), list(suites)
         if plan is not None:
+            all_suites.append(load(plan.suite))
             served = partial(self._as_served, bare=plan.direct_completion)
             self._canaries = Canaries(
                 plan,
-                load(plan.suite),
+                all_suites[-1],
                 (served(plan.first.model), served(plan.second.model)),
                 routing_tokens(next(pool for pool in config.pools if pool.model == short)),
                 client,
@@ -151,7 +155,10 @@ class Parts:
                 mix=lambda: self._intake.mix,
                 live_requests=lambda: sum(told.live for told in self._taps.values()),
             )
-        self._scorers = Scorers(store, suites, settings, source, tell) if settings.scorers else None
+        self._scorers: Scorers | None = None
+        if settings.scorers:
+            self._scorers = Scorers(store, suites, settings, source, tell, open_events(tell))
+        self._rates = Rates(store.evidence, Groups(all_suites), wall)
         self._receiver = Receiver(start.socket, self._take)
         self._taps: dict[str, Counted] = {}
         self._registry = CollectorRegistry()
@@ -159,7 +166,7 @@ class Parts:
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         senders = [part.run() for part in (self._mirrors, self._scorers) if part is not None]
-        return [self._receiver.run(), self._tell(), self._send_canaries(), *senders]
+        return [self._receiver.run(), self._tell(), self._rates.run(), self._send_canaries(), *senders]
 
     def _spending(self, reason: str, store: Store) -> Spending:
         spending = Spending(reason, self._writer, wall)
@@ -218,7 +225,7 @@ class Parts:
         while True:
             await asyncio.sleep(_TELL)
             self.say_counts()
-            self._receiver.expose(await asyncio.to_thread(generate_latest, self._registry))
+            self._receiver.expose(await asyncio.to_thread(generate_latest, self._registry) + self._rates.text)
 
     def say_counts(self) -> None:
         write_mix(self._mix_file, self._intake.mix)

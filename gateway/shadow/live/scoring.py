@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config_shadow import ShadowSettings
+from gateway.shadow.events import Announcing, Events
 from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Limits
 from gateway.shadow.sandbox.level import Level
@@ -31,20 +32,34 @@ _SCORED_TWICE = 0.05  # of the answers, so that the gate knows whether verdicts 
 class Scorers:
     """`run` until it is cancelled. Where no sandbox holds, answers wait in the store, and the report has a gap.
 
-    `source`: of gaps. `tell` gets lines for people, and may be called in another thread.
+    `source`: of gaps. `tell` gets lines for people, and may be called in another thread. `events`: where new verdicts
+    are told as well; they are closed at the end.
     """
 
     def __init__(
-        self, store: Store, suites: Sequence[Suite], settings: ShadowSettings, source: str, tell: Callable[[str], None]
+        self,
+        store: Store,
+        suites: Sequence[Suite],
+        settings: ShadowSettings,
+        source: str,
+        tell: Callable[[str], None],
+        events: Events | None,
     ) -> None:
         self._store, self._suites, self._settings = store, suites, settings
-        self._source, self._tell = source, tell
+        self._source, self._tell, self._events = source, tell, events
         self._worker: Worker | None = None
         self._stopping = False
         self.verdicts: Counter[tuple[str, str, str]] = Counter()
         """New ones since the start, by model, verdict and level."""
 
     async def run(self) -> None:
+        try:
+            await self._keep_working()
+        finally:
+            if self._events is not None:
+                await asyncio.to_thread(self._events.close)
+
+    async def _keep_working(self) -> None:
         since: float | None = None
         while True:
             problem = await self._work()
@@ -86,7 +101,13 @@ class Scorers:
     def _made(self, place: Where, level: Level) -> Worker:
         scoring = Scoring(self._suites, lambda: Checker(level, Limits()), again=_SCORED_TWICE)
         settings = Settings(self._source, place.name, slots=self._settings.scorers)
-        return Worker(self._store, scoring, lambda: Slot(level, place.python, preload=place.preload), settings, self)
+        told = self if self._events is None else Announcing(self, self._events, self._suites)
+        return Worker(self._store, scoring, lambda: Slot(level, place.python, preload=place.preload), settings, told)
+
+    @property
+    def events(self) -> Mapping[str, int]:
+        """Of new verdicts, by what became of them; none where nobody wants them."""
+        return self._events.counted if self._events is not None else {}
 
     def _prove(self, level: Level, python: Path) -> Proof:
         self._tell(f"trying attacks on the sandbox at level {level} (once, until something here changes)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.shadow.gate.draws import Outcome
@@ -58,6 +59,11 @@ class WeightedSums:
         return TaskSum(self.weight, self.value, self.squares)
 
 
+def estimates(tallies: Sequence[Tally]) -> tuple[Estimate, Estimate] | tuple[None, None]:
+    """Of these tasks, and of tasks like these; each task counts the same. None without any."""
+    return (this_suite(tallies), tasks_like_these(tallies)) if tallies else (None, None)
+
+
 def weight_of(propensity: float) -> float:
     """One over the chance of being drawn. What could not be drawn stands for nothing."""
     return 1 / propensity if propensity > 0 else 0.0
@@ -94,12 +100,12 @@ class RunTotals:
             self._sums[task_id].add(weight_of(propensity), passed)
 
     def row(self, of: Compared, cut: Cut) -> RunRow:
-        tallies = [Tally(self._passed[task_id], count) for task_id, count in self._rated.items()]
+        suite, population = estimates([Tally(self._passed[task_id], count) for task_id, count in self._rated.items()])
         return RunRow(
             of=of,
             cut=cut,
-            suite=this_suite(tallies) if tallies else None,
-            population=tasks_like_these(tallies) if tallies else None,
+            suite=suite,
+            population=population,
             weighted=weighted_rate([sums.sum for sums in self._sums.values()]),
             outcomes=self._outcomes,
             levels=self._levels,

@@ -66,3 +66,8 @@ class Report:
 def suite_name(suite: str) -> str:
     """Without the digest that tells two versions of a suite apart."""
     return suite.partition(":")[0]
+
+
+def suite_version(suite: str) -> str:
+    """The digest alone."""
+    return suite.partition(":")[2]

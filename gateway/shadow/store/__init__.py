@@ -28,6 +28,7 @@ from gateway.shadow.store.records import (
     identify,
 )
 from gateway.shadow.store.store import Store, open_store
+from gateway.shadow.store.tallies import TaskTally
 
 __all__ = [
     "LONGEST_KEPT",
@@ -48,6 +49,7 @@ __all__ = [
     "State",
     "Store",
     "StoreUnavailable",
+    "TaskTally",
     "Total",
     "Wanted",
     "day_of",

@@ -16,6 +16,7 @@ from gateway.shadow.store.outcome import Drawn, Scored
 from gateway.shadow.store.records import Counter, Gap, Score, Total
 from gateway.shadow.store.rows import run_of, sample_of, score_of, select_runs, select_samples
 from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, served
+from gateway.shadow.store.tallies import TaskTally, tallies
 
 _PAGE = 500
 """Samples read at once: between pages no transaction is open, however long the reader takes."""
@@ -102,6 +103,11 @@ class Evidence:
                 return
             environment = drawn.environment or environment
             yield from drawn.events(environment)
+
+    def tallies(self) -> list[TaskTally]:
+        """Passes by task, of all runs with a verdict but controls'; read at once."""
+        with self._database.reading() as connection:
+            return tallies(connection)
 
     def totals(self, since: float | None = None, until: float | None = None) -> tuple[Total, ...]:
         """Counters summed over their sources, of each day that has a part of that time."""

@@ -9,7 +9,7 @@ from gateway.shadow.gate.draws import Control, Event, Kind, Outcome, Pair, Rerun
 from gateway.shadow.score.verdict import Says
 from gateway.shadow.store.records import Role, Run, Sample, Score, Side, State
 
-_CUT = "length"
+CUT = "length"
 """The finish reason of an answer that was cut at its limit of tokens."""
 _SAYS = {says: Outcome(says.value) for says in Says}
 _STATES = {
@@ -49,10 +49,10 @@ class Scored:
 
     @property
     def _unscored(self) -> Outcome:
-        return Outcome.LENGTH if self.run.finish_reason == _CUT else Outcome.ERROR
+        return Outcome.LENGTH if self.run.finish_reason == CUT else Outcome.ERROR
 
     def _of(self, score: Score) -> Outcome:
-        return Outcome.LENGTH if self.run.finish_reason == _CUT else _SAYS[score.says]
+        return Outcome.LENGTH if self.run.finish_reason == CUT else _SAYS[score.says]
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,11 @@ def score_of(row: Row[Any]) -> Score:
     return Score(**{**found, "says": Says(found["says"])})
 
 
+def served_of(row: Any) -> Served:
+    """Of a row of `served`."""
+    return Served(**{name: row[name] for name in _SERVED})
+
+
 def _named(side: NamedFromClause) -> list[Label[Any]]:
     return [side.c[name].label(f"{side.name}_{name}") for name in _SERVED]
 

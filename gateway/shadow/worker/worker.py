@@ -146,7 +146,8 @@ class Worker:
         scores = [self._score(claim, number, verdict, at) for number, verdict in enumerate(verdicts)]
         new = self._store(lambda store: store.record(*scores))
         self._held.pop(claim.run.id, None)
-        self._observer.scored(claim, verdicts, new=new > 0)
+        # All or none, but for who scores again what another scored once: then the second verdict alone is new.
+        self._observer.scored(claim, verdicts, new=new == len(scores))
         if any(fails(claim.sample, verdict) for verdict in verdicts):
             self._begin_pause(claim, because_of_control(claim))
 

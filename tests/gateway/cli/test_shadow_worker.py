@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from gateway.shadow.sandbox.level import Level
 from gateway.shadow.score.proven import circumstances
 from gateway.shadow.score.slots import BARE, bare_python
 from gateway.shadow.store import State, Store, open_store
+from tests.fakes.otlp import GRPC, HTTP, receiver
 from tests.gateway.shadow.walls import need_any
 from tests.gateway.shadow.worker.scenes import TASK, Crew, control, outcomes, scores, waiting
 
@@ -178,3 +180,43 @@ def test_a_bar_counts_verdicts_for_who_watches(store: Store) -> None:
         bar.told("[not markup]")
         assert progress.tasks[0].description == "2 scored: 1 pass, 1 fail, 0 timeout, 0 error"
     assert "[not markup]" in printed.getvalue()
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_new_verdicts_become_events_with_nothing_of_the_answer(
+    store: Store, url: str, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_any()
+    raises = f"```python\ndef {TASK.entry_point}(*_):\n    raise ValueError('SECRET-WORD')\n```"
+    waiting(store, 0, answer=RIGHT, key="SECRET-WORD")
+    waiting(store, 1, answer=raises)
+    with receiver(protocol) as received:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", received.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", protocol)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=SECRET-WORD")
+        done = run("--store", url, "--once", "--workers", "1", "--again", "0")
+    assert done.returncode == 0, done.stderr
+    told = [(event.name, event.attributes["gen_ai.evaluation.score.label"]) for event in received.events]
+    assert sorted(told) == [("gen_ai.evaluation.result", says) for says in ("fail", "pass")]
+    assert all(headers["authorization"] == "SECRET-WORD" for headers in received.headers)
+    assert all(b"SECRET-WORD" not in body for body in received.bodies)
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_without_a_receiver_it_scores_all_the_same_and_says_what_was_lost(
+    store: Store, url: str, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_any()
+    waiting(store, 0, answer=RIGHT)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and never listens
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        done = run("--store", url, "--once", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert outcomes(store) == ["pass"]
+    assert done.stderr.splitlines()[1:] == [  # and nothing of the SDK's own
+        "OpenTelemetry: events of verdicts can't be sent. Scoring goes on; what is lost is counted",
+        "OpenTelemetry: of 1 events of verdicts 1 were lost",
+    ]

@@ -19,8 +19,11 @@ from gateway.shadow.suites.load import load
 from tests.conftest import StartFake
 from tests.fakes.client import chat, get, post, until
 from tests.fakes.gateway import LONG, SHORT
+from tests.fakes.otlp import HTTP, Received, receiver
 from tests.fakes.process import ServeProcess, serve_process, write_config
 from tests.fakes.server import Seen, answer, unary
+from tests.gateway.shadow.gate.worlds import FIRST
+from tests.gateway.shadow.report.planted import world
 from tests.gateway.shadow.walls import need_any
 from tests.gateway.test_telemetry import OF_SHADOW
 
@@ -104,6 +107,15 @@ async def shadow_metrics(gateway: ServeProcess) -> set[str]:
     return found
 
 
+async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, str]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            families = text_string_to_metric_families((await gateway.ask(get("/metrics"))).body.decode())
+            found = (each for family in families for each in family.samples if each.name == name)
+            if any(labels.items() <= each.labels.items() and each.value > 0 for each in found):
+                return
+
+
 def gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -143,6 +155,49 @@ async def test_a_live_request_becomes_a_pair_with_verdicts(fakes: StartFake, bes
         SHORT: Outcome.PASS,
         LONG: Outcome.FAIL,
     }
+
+
+@pytest.mark.timeout(180)
+async def test_verdicts_become_events_and_are_counted(fakes: StartFake, beside: Beside) -> None:
+    need_any()
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]})
+    with receiver(HTTP) as received:
+        environment = {**beside.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        async with serve_process(config, environment=environment) as gateway:
+            await gateway.says("shadow-eval: scoring at level", seconds=90)
+            await ask_until_stored(gateway, beside)
+            request = post(CHAT, chat(content=TASK.instruct_prompt), [("x-request-id", "from-the-client")])
+            assert (await gateway.ask(request)).header(b"x-request-id") == b"from-the-client"
+            await until(lambda: "from-the-client" in answered(received), seconds=60)
+            await metric_above_zero(gateway, "yardstick_shadow_events_total", {"outcome": "sent"})
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
+    (event,) = (each for each in received.events if each.attributes["gen_ai.response.id"] == "from-the-client")
+    assert event.attributes["gen_ai.evaluation.score.value"] == 1.0
+    assert event.attributes["yardstick.model.name"] == SHORT
+    assert event.attributes["yardstick.evidence"] == "live-exact"
+
+
+def answered(received: Received) -> set[str]:
+    """The ids of answers that have verdicts."""
+    return {event.attributes["gen_ai.response.id"] for event in received.events}
+
+
+@pytest.mark.timeout(180)
+async def test_rates_of_what_others_scored_are_shown(fakes: StartFake, beside: Beside) -> None:
+    with open_store(f"sqlite:///{beside.store}") as store:
+        world(store)
+    short = await fakes(script=right_or_wrong)
+    config = beside.write({SHORT: [short.url]}, scorers=0)
+    async with serve_process(config, environment=beside.environment) as gateway:
+        labels = {"model": FIRST.model, "suite": "five", "evidence": "canary"}
+        await metric_above_zero(gateway, "yardstick_shadow_pass_at_1", labels | {"category": "debugging"})
+        for interval in ("this_suite", "tasks_like_these"):
+            named = labels | {"category": "all", "interval": interval, "bound": "lower"}
+            await metric_above_zero(gateway, "yardstick_shadow_pass_at_1_bound", named)
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
 
 
 @pytest.mark.timeout(180)
