@@ -22,6 +22,7 @@ from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Gap, Store, StoreUnavailable
 from gateway.shadow.suites.task import Suite, SuiteKind
 from gateway.shadow.worker import Scoring, Settings, Worker
+from gateway.shadow.worker.queue import RunQueue
 
 _AGAIN = 300.0  # seconds until it is tried again where nothing can be scored
 _NOTHING = "nothing could be scored: no sandbox holds, or libraries are missing"
@@ -35,8 +36,15 @@ class Scorers:
     """
 
     def __init__(
-        self, store: Store, suites: Sequence[Suite], settings: ShadowSettings, source: str, tell: Callable[[str], None]
+        self,
+        store: Store,
+        suites: Sequence[Suite],
+        settings: ShadowSettings,
+        source: str,
+        tell: Callable[[str], None],
+        queue: RunQueue | None = None,
     ) -> None:
+        self._queue = queue
         self._store, self._suites, self._settings = store, suites, settings
         self._source, self._tell = source, tell
         self._worker: Worker | None = None
@@ -86,7 +94,11 @@ class Scorers:
     def _made(self, place: Where, level: Level) -> Worker:
         scoring = Scoring(self._suites, lambda: Checker(level, Limits()), again=_SCORED_TWICE)
         settings = Settings(self._source, place.name, slots=self._settings.scorers)
-        return Worker(self._store, scoring, lambda: Slot(level, place.python, preload=place.preload), settings, self)
+
+        def new_slot() -> Slot:
+            return Slot(level, place.python, preload=place.preload)
+
+        return Worker(self._store, scoring, new_slot, settings, self, queue=self._queue)
 
     def _prove(self, level: Level, python: Path) -> Proof:
         self._tell(f"trying attacks on the sandbox at level {level} (once, until something here changes)")

@@ -73,6 +73,12 @@ class Server:
             connection.execute("CREATE SCHEMA public")
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
+    def value(self, query: str) -> Any:
+        """The first of the first row."""
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            row = connection.execute(query.encode()).fetchone()
+        return row[0] if row else None
+
     @property
     def _conninfo(self) -> str:
         return f"host={self.folder} user=postgres dbname=postgres"
