@@ -40,10 +40,12 @@ _Tell = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds. `wait`: a blocking look for a job, which is followed by another. `heartbeat`: a job of whose worker
-    nothing was heard for so long is another's. `sweep`: between two looks for such jobs."""
+    """Seconds. `wait`: a blocking look for a job, which is followed by another. `patience`: after which a server that
+    does not answer is away. `heartbeat`: a job of whose worker nothing was heard for so long is another's. `sweep`:
+    between two looks for such jobs."""
 
     wait: float = 2.0
+    patience: float = 5.0
     heartbeat: int = 60
     sweep: float = 30.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -62,7 +64,7 @@ class RunQueue:
         """`name`: of the worker, for who looks at the queue with SAQ's tools."""
         self._server, self._tell, self._name, self._times = server, tell, name, times or Times()
         self.up = False
-        self._said = False
+        self._said, self._pause = False, self._times.backoff.first
         self._suites: tuple[str, ...] = ()
         self._ring: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
@@ -138,16 +140,19 @@ class RunQueue:
             runner.run(self._keep_connected())
 
     async def _keep_connected(self) -> None:
-        bound = self._times.backoff.first
         while not self._ending.is_set():
             try:
                 async with self._server.connected() as open_queue:
-                    await self._serve(open_queue)
+                    try:
+                        await self._serve(open_queue)
+                    except Exception as error:
+                        self._lost(error)  # already: to leave a server that does not answer takes a while
+                        raise
             except Exception as error:  # whatever a server, its driver or SAQ comes up with: the store has it all
-                bound = self._times.backoff.first if self.up else min(2 * bound, self._times.backoff.longest)
                 self._lost(error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), random.uniform(0, bound))
+                await asyncio.wait_for(self._ending.wait(), random.uniform(0, self._pause))
+            self._pause = min(2 * self._pause, self._times.backoff.longest)
 
     async def _serve(self, open_queue: Open) -> None:
         """Until it is to end. Raises what went wrong first."""
@@ -168,7 +173,7 @@ class RunQueue:
         self.up = False
 
     def _back(self) -> None:
-        self.up = True
+        self.up, self._pause = True, self._times.backoff.first
         if self._said:
             self._said = False
             self._tell("the queue of shadow-eval is available again")
@@ -207,9 +212,13 @@ class RunQueue:
             if not self._has_room():
                 self._wanted.clear()
                 continue
-            job = await queue.dequeue(timeout=self._times.wait)
-            if me is not None and me.cancelling():  # which SAQ's PostgreSQL queue takes for nothing
+            async with asyncio.timeout(self._times.wait + self._times.patience) as limit:
+                job = await queue.dequeue(timeout=self._times.wait)
+            # SAQ's queue on PostgreSQL takes being cancelled for there being no job.
+            if me is not None and me.cancelling():
                 raise asyncio.CancelledError
+            if limit.expired():
+                raise TimeoutError("it does not answer")
             if job is None:
                 continue
             if not self._has_room():  # another suite's came first
@@ -249,7 +258,8 @@ class RunQueue:
         """One after another, so that no heartbeat brings back a job that is done."""
         while True:
             tell = await self._to_tell.get()
-            await tell()
+            async with asyncio.timeout(self._times.patience):
+                await tell()
             self._to_tell.task_done()
 
     async def _enqueue(self, suite: str, run_id: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from signal import Signals
 from typing import Protocol
 
 import pytest
@@ -20,6 +21,7 @@ class Served(Protocol):
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def empty(self) -> None: ...
+    def signal(self, number: Signals) -> None: ...
     def content(self) -> bytes:
         """All that is in it."""
 
@@ -27,7 +29,7 @@ class Served(Protocol):
 class OnRedis:
     def __init__(self, server: RedisServer) -> None:
         self._server, self.url = server, server.url
-        self.start, self.kill, self.empty = server.start, server.kill, server.empty
+        self.start, self.kill, self.empty, self.signal = server.start, server.kill, server.empty, server.signal
 
     def content(self) -> bytes:
         with self._server.client() as client:
@@ -40,7 +42,7 @@ class OnPostgres:
     """Of its own: the one that has a store is another."""
 
     def __init__(self, server: Server) -> None:
-        self._server, self.kill = server, server.kill
+        self._server, self.kill, self.signal = server, server.kill, server.signal
         self.url = server.empty_database()
 
     def start(self) -> None:

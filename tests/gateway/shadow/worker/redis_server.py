@@ -55,6 +55,10 @@ class RedisServer:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self.kill()

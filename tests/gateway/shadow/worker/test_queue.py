@@ -60,7 +60,7 @@ def url(sqlite_url: str) -> str:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = clock.monotonic() + 60
+    deadline = clock.monotonic() + 100
     while not condition():
         assert clock.monotonic() < deadline
         threading.Event().wait(0.01)
@@ -301,6 +301,46 @@ def test_without_a_queue_at_the_start_the_store_is_polled(queue_server: Served, 
         until(lambda: all_scored(store))
     assert noted.messages[1:] == ["the queue of shadow-eval is available again"]
     assert len(crew.ran) == 2
+
+
+@pytest.mark.timeout(240)
+def test_a_server_that_does_not_answer_is_away(queue_server: Served, store: Store, time: Time) -> None:
+    noted = Noted()
+    with (
+        queue_at(queue_server, noted, replace(QUICK, patience=1.0)) as queue,
+        working(store, queue, time=time) as crew,
+    ):
+        offer(queue, waiting(store, 0))
+        until(lambda: all_scored(store))
+        queue_server.signal(signal.SIGSTOP)
+        try:
+            waiting(store, 1)
+            until(lambda: all_scored(store))
+        finally:
+            queue_server.signal(signal.SIGCONT)
+        until(lambda: queue.up)
+        offer(queue, waiting(store, 2))
+        until(lambda: all_scored(store))
+    away, back = noted.messages
+    assert "is not available" in away
+    assert back == "the queue of shadow-eval is available again"
+    assert len(crew.ran) == 3
+
+
+def test_the_store_and_the_queue_may_be_one_database(postgres: Server, time: Time) -> None:
+    address = postgres.empty_database()
+    with RunQueue(QueueServer(address), print, times=QUICK) as queue:
+        until(lambda: queue.up)
+        with open_store(address, clock=time) as store, working(store, queue, time=time) as crew:
+            for number in range(3):
+                offer(queue, waiting(store, number))
+            until(lambda: all_scored(store))
+            with open_store(address, clock=time) as again:
+                assert again.purge(everything=True).runs == 3
+            offer(queue, waiting(store, 3))
+            until(lambda: len(crew.ran) == 4)
+            until(lambda: all_scored(store))
+            assert outcomes(store) == [Outcome.PASS]
 
 
 def test_other_suites_are_left_for_others(queue_server: Served, store: Store) -> None:
