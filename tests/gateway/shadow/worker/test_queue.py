@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from gateway.shadow.worker.queue import RunQueue
 from gateway.shadow.worker.queue_server import QueueServer
 from tests.fakes.slot import passes
 from tests.gateway.shadow.worker.scenes import Crew
-from tests.gateway.shadow.worker.test_queue import QUICK
+from tests.gateway.shadow.worker.test_queue import QUICK, until
 
 def script(job):
     if "answer 0" in job.candidate:
@@ -50,6 +51,7 @@ def script(job):
 
 store = open_store(sys.argv[1], clock=lambda: float(sys.argv[3]))
 with store, RunQueue(QueueServer(sys.argv[2]), print, times=QUICK) as queue:
+    until(lambda: queue.up)
     Crew(store, script, queue=queue, once=False, name="killed", lease=60.0).run()
 """
 
@@ -188,6 +190,23 @@ def test_a_worker_that_is_killed_while_it_scores(queue_server: Served, store: St
             until(lambda: all_scored(store))
     assert outcomes(store) == [Outcome.PASS, Outcome.PASS]
     assert len(other.ran) == 2
+
+
+def test_what_takes_long_stays_its_workers(queue_server: Served) -> None:
+    """Its job is touched all the time; else SAQ would give it to another after the time of a heartbeat."""
+    times = replace(QUICK, heartbeat=3)
+    with queue_at(queue_server, times=times) as one, queue_at(queue_server, times=times) as two:
+        one.listen([SUITE], lambda: None)
+        one.offer([(SUITE, "long")])
+        until(lambda: one.take(1) == ["long"])
+        two.listen([SUITE], lambda: None)
+        touched = set[bytes]()
+        while len(touched) < 6:
+            assert not two.take(1)
+            touched |= set(re.findall(rb'"touched": (\d+)', queue_server.content()))
+            threading.Event().wait(0.05)
+        one.done("long")
+        until(lambda: b"long" not in queue_server.content())
 
 
 def test_stopped_it_gives_back_what_is_not_done(queue_server: Served, store: Store) -> None:
