@@ -238,7 +238,7 @@ class RunQueue:
 
     async def _keep(self, queue: Queue) -> None:
         """What SAQ's own worker does beside: look anew for what no message came of, and for jobs of the dead."""
-        lock, since_sweep = max(1, round(self._times.sweep)), self._times.sweep
+        lock, since_sweep = max(1, round(self._times.sweep)), 0.0
         while True:
             await queue.schedule()
             if since_sweep >= self._times.sweep:
