@@ -10,6 +10,8 @@ from gateway.config_base import Count, Settings
 
 OWN_SUITE = "five"
 """The name of our own suite; any other name is a file's."""
+QUEUE = "YARDSTICK_SHADOW_QUEUE"
+"""The environment variable that has the queue's URL where no setting does."""
 Share = Annotated[float, Field(ge=0, le=1)]
 LONGEST_KEPT = 3_650
 """Days."""
@@ -56,6 +58,12 @@ class ShadowSettings(Settings):
         description="sqlite:///FILE or postgresql://USER@HOST/DATABASE; default: $YARDSTICK_SHADOW_STORE, else"
         " shadow.db in $XDG_DATA_HOME/yardstick",
         examples=["sqlite:////var/lib/yardstick/shadow.db"],
+    )
+    queue: str | None = Field(
+        default=None,
+        description="redis://HOST/NUMBER or postgresql://USER@HOST/DATABASE: from it workers hear at once of what waits"
+        " in the store; default: $YARDSTICK_SHADOW_QUEUE, else none, and they look now and then",
+        examples=["redis://127.0.0.1/0"],
     )
     keep: Retention = Field(default=Retention(), description="in days: how long the store keeps what")
     scorers: Annotated[int, Field(ge=0, le=512)] = Field(

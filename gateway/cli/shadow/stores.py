@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.config import data_dir, environment
+from gateway.config_shadow import QUEUE
 from gateway.shadow.store import Retention, Store, StoreUnavailable, open_store
 
 _VARIABLE = "YARDSTICK_SHADOW_STORE"
@@ -25,6 +26,14 @@ store_option = click.option(
     help="sqlite:///FILE or postgresql://USER@HOST/DATABASE. A password is better not here, where `ps` shows it: in"
     " PGPASSWORD, ~/.pgpass, or a URL in $YARDSTICK_SHADOW_STORE. Default: that, else"
     " $XDG_DATA_HOME/yardstick/shadow.db, or below ~/.local/share.",
+)
+
+queue_option = click.option(
+    "--queue",
+    "queue_url",
+    metavar="URL",
+    help="redis://HOST/NUMBER or postgresql://USER@HOST/DATABASE: tells at once what waits in the store. A password is"
+    " better in $YARDSTICK_SHADOW_QUEUE. Default: that, else none, and the store is looked through every second.",
 )
 
 
@@ -45,6 +54,10 @@ class StoreCommand(click.Command):
 
 def default_store() -> str:
     return environment(_VARIABLE) or f"sqlite:///{data_dir() / 'shadow.db'}"
+
+
+def queue_address(url: str | None) -> str | None:
+    return url or environment(QUEUE)
 
 
 @contextmanager

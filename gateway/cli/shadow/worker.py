@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -16,7 +17,7 @@ import click
 
 from gateway.cli.shadow.keeping import keep_options
 from gateway.cli.shadow.score import cpus, proven, stop_on_termination
-from gateway.cli.shadow.stores import StoreCommand, opened, store_option
+from gateway.cli.shadow.stores import StoreCommand, opened, queue_address, queue_option, store_option
 from gateway.cli.shadow.worker_output import observer
 from gateway.shadow.events import Announcing, open_events
 from gateway.shadow.sandbox.interpreter import SandboxError
@@ -31,6 +32,8 @@ from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import DEFAULT, load
 from gateway.shadow.suites.task import Suite, SuiteKind
 from gateway.shadow.worker import Scoring, ScoringBroken, Settings, Worker, suite_key
+from gateway.shadow.worker.queue import RunQueue
+from gateway.shadow.worker.queue_server import NoQueue, QueueServer
 
 _STOPPED = 130
 _REMEDY = (
@@ -43,9 +46,11 @@ _REMEDY = (
     cls=StoreCommand,
     epilog="\b\nExamples:\n  yardstick shadow worker\n"
     "  yardstick shadow worker --suite five --suite bigcodebench-v0.1.4.jsonl --workers 4\n"
+    "  yardstick shadow worker --store postgresql://evals@db/evals --queue redis://queue/0\n"
     "  yardstick shadow worker --once --json",
 )
 @store_option
+@queue_option
 @click.option(
     "--suite",
     "suites",
@@ -75,10 +80,11 @@ _REMEDY = (
     help="Of answers that are scored a second time, so that the gate knows whether verdicts flip.",
 )
 @keep_options
-@click.option("--once", is_flag=True, help="End when nothing waits.")
+@click.option("--once", is_flag=True, help="End when nothing waits in the store; no queue is used.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON line for each verdict; so it is, too, off a terminal.")
 def worker(
     store_url: str | None,
+    queue_url: str | None,
     suites: tuple[str, ...],
     workers: int | None,
     environment: Path | None,
@@ -96,21 +102,24 @@ def worker(
               2  something given is wrong
 
     A control that comes out wrong, or a sandbox that is down, pauses it; a store that is down makes it wait. All are
-    gaps in the report.
+    gaps in the report. A queue that is down is none: what waits is looked for in the store meanwhile.
     """
     stop_on_termination()
     try:
         tasks = [load(name) for name in suites]
+        address = None if once else queue_address(queue_url)
+        server = QueueServer(address) if address is not None else None
         with opened(store_url, keep=keep) as store:
             place = where(environment, _kind(tasks))
             found = _level(level, place)
             settings = Settings(_name(), place.name, slots=workers or cpus(), once=once)
-            _work(store, tasks, place, found, settings, again=again, lines=as_json or not sys.stdout.isatty())
+            lines = as_json or not sys.stdout.isatty()
+            _work(store, server, tasks, place, found, settings, again=again, lines=lines)
     except InputError as error:
         _end(2, str(error))
     except ScoringBroken as error:
         _end(1, f"{error}. What was not recorded was given back")
-    except (CannotScore, StoreUnavailable, SandboxError) as error:
+    except (CannotScore, NoQueue, StoreUnavailable, SandboxError) as error:
         _end(1, str(error))
     except KeyboardInterrupt:
         _end(_STOPPED, "stopped at once; what was being scored is others' when its leases end")
@@ -118,6 +127,7 @@ def worker(
 
 def _work(
     store: Store,
+    server: QueueServer | None,
     suites: Sequence[Suite],
     place: Where,
     level: Level,
@@ -131,18 +141,17 @@ def _work(
     def new_slot() -> Slot:
         return Slot(level, place.python, preload=place.preload)
 
-    with observer(lines=lines) as told:
+    with observer(lines=lines) as told, ExitStack() as stack:
         its_suites = ", ".join(suite_key(suite) for suite in suites)
         told.told(f"scoring {its_suites} at level {level} with {place.name}, {settings.slots} at once")
         events = open_events(told.told)
+        if events is not None:
+            stack.callback(events.close)
         observing = told if events is None else Announcing(told, events, suites)
-        working = Worker(store, scoring, new_slot, settings, observing)
+        queue = None if server is None else stack.enter_context(RunQueue(server, told.told, name=settings.name))
+        working = Worker(store, scoring, new_slot, settings, observing, queue=queue)
         _stop_when_told(working)
-        try:
-            working.run()
-        finally:
-            if events is not None:
-                events.close()
+        working.run()
 
 
 def _level(wanted: str | None, place: Where) -> Level:

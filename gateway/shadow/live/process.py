@@ -27,6 +27,7 @@ from gateway.shadow.gate.draws import Served
 from gateway.shadow.live.intake import Intake, Known, MatchedSample
 from gateway.shadow.live.metrics import ShadowMetrics
 from gateway.shadow.live.mix_file import mix_file, read_mix, write_mix
+from gateway.shadow.live.offers import Offers, offering
 from gateway.shadow.live.rates import Rates
 from gateway.shadow.live.receiver import Receiver, Taken
 from gateway.shadow.live.scoring import Scorers
@@ -49,6 +50,7 @@ from gateway.shadow.suites.load import load
 from gateway.shadow.tap.frames import Counted, Observed
 from gateway.shadow.worker import suite_key
 from gateway.shadow.worker.answer import NO_TEMPLATE
+from gateway.shadow.worker.queue_server import NoQueue
 from gateway.tokens import load_counter
 
 _SILENCE = 900.0  # seconds that a model may take for one of our own requests
@@ -80,7 +82,7 @@ def main(line: bytes) -> int:
     """Until stdin ends. The exit code; it says itself what is wrong with its settings or its store."""
     try:
         asyncio.run(_run(Start.read(line)))
-    except (InputError, StoreUnavailable, ValueError) as error:
+    except (InputError, NoQueue, StoreUnavailable, ValueError) as error:
         tell(f"{error} Trying again")
         return 1
     return 0
@@ -94,10 +96,14 @@ def tell(message: str) -> None:
 
 async def _run(start: Start) -> None:
     settings, source = start.settings, f"shadow-{os.getpid()}-{os.urandom(4).hex()}"
-    with await asyncio.to_thread(open_store, _url(settings), keep=settings.keep) as store:
-        writer, client = StoreWriter(store, source, wall), GatewayClient(start.address, start.secret, timeout=_SILENCE)
+    with (
+        await asyncio.to_thread(open_store, _url(settings), keep=settings.keep) as store,
+        offering(settings, source, tell) as offers,
+    ):
+        writer = StoreWriter(store, source, wall, added=offers.added)
+        client = GatewayClient(start.address, start.secret, timeout=_SILENCE)
         try:
-            parts = await asyncio.to_thread(Parts, start, store, writer, client, source)
+            parts = await asyncio.to_thread(Parts, start, store, writer, client, offers, source)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in parts.jobs()]
                 await _end_of_stdin()
@@ -121,7 +127,15 @@ async def _end_of_stdin() -> None:
 class Parts:
     """What runs, and what passes between its parts. Made in a thread: an index takes a second for a thousand tasks."""
 
-    def __init__(self, start: Start, store: Store, writer: StoreWriter, client: GatewayClient, source: str) -> None:
+    def __init__(
+        self,
+        start: Start,
+        store: Store,
+        writer: StoreWriter,
+        client: GatewayClient,
+        offers: Offers,
+        source: str,
+    ) -> None:
         """Raises InputError, ValueError or StoreUnavailable for what is wrong with suites, plan or store."""
         config, settings = start.config, start.settings
         short, long = config.routing.short, config.routing.long
@@ -137,13 +151,13 @@ class Parts:
             spending = self._spending("mirror", store)
             self._mirrors = Mirrors(client, writer, spending, _mirror_settings(settings, sides), start.secret)
         self._canaries: Canaries | None = None
-        plan, all_suites = canary_plan(config), list(suites)
-        if plan is not None:
-            all_suites.append(load(plan.suite))
+        plan = canary_plan(config)
+        drawn_from = load(plan.suite) if plan is not None else None
+        if plan is not None and drawn_from is not None:
             served = partial(self._as_served, bare=plan.direct_completion)
             self._canaries = Canaries(
                 plan,
-                all_suites[-1],
+                drawn_from,
                 (served(plan.first.model), served(plan.second.model)),
                 routing_tokens(next(pool for pool in config.pools if pool.model == short)),
                 client,
@@ -155,10 +169,12 @@ class Parts:
                 mix=lambda: self._intake.mix,
                 live_requests=lambda: sum(told.live for told in self._taps.values()),
             )
+        all_suites = [each for each in (*suites, drawn_from) if each is not None]
+        self._rates = Rates(store.evidence, Groups(all_suites), wall)
+        self._offering = partial(offers.run, store, [suite_key(each) for each in all_suites])
         self._scorers: Scorers | None = None
         if settings.scorers:
-            self._scorers = Scorers(store, suites, settings, source, tell, open_events(tell))
-        self._rates = Rates(store.evidence, Groups(all_suites), wall)
+            self._scorers = Scorers(store, suites, settings, source, tell, open_events(tell), offers.queue)
         self._receiver = Receiver(start.socket, self._take)
         self._taps: dict[str, Counted] = {}
         self._registry = CollectorRegistry()
@@ -166,7 +182,8 @@ class Parts:
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         senders = [part.run() for part in (self._mirrors, self._scorers) if part is not None]
-        return [self._receiver.run(), self._tell(), self._rates.run(), self._send_canaries(), *senders]
+        running = [self._receiver.run(), self._tell(), self._rates.run(), self._offering(), self._send_canaries()]
+        return [*running, *senders]
 
     def _spending(self, reason: str, store: Store) -> Spending:
         spending = Spending(reason, self._writer, wall)

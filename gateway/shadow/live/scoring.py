@@ -23,6 +23,7 @@ from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Gap, Store, StoreUnavailable
 from gateway.shadow.suites.task import Suite, SuiteKind
 from gateway.shadow.worker import Scoring, Settings, Worker
+from gateway.shadow.worker.queue import RunQueue
 
 _AGAIN = 300.0  # seconds until it is tried again where nothing can be scored
 _NOTHING = "nothing could be scored: no sandbox holds, or libraries are missing"
@@ -44,7 +45,9 @@ class Scorers:
         source: str,
         tell: Callable[[str], None],
         events: Events | None,
+        queue: RunQueue | None = None,
     ) -> None:
+        self._queue = queue
         self._store, self._suites, self._settings = store, suites, settings
         self._source, self._tell, self._events = source, tell, events
         self._worker: Worker | None = None
@@ -102,7 +105,11 @@ class Scorers:
         scoring = Scoring(self._suites, lambda: Checker(level, Limits()), again=_SCORED_TWICE)
         settings = Settings(self._source, place.name, slots=self._settings.scorers)
         told = self if self._events is None else Announcing(self, self._events, self._suites)
-        return Worker(self._store, scoring, lambda: Slot(level, place.python, preload=place.preload), settings, told)
+
+        def new_slot() -> Slot:
+            return Slot(level, place.python, preload=place.preload)
+
+        return Worker(self._store, scoring, new_slot, settings, told, queue=self._queue)
 
     @property
     def events(self) -> Mapping[str, int]:

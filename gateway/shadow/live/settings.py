@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from gateway.config import Config
+from gateway.config import Config, environment
+from gateway.config_shadow import QUEUE, ShadowSettings
 from gateway.shadow.canary.plan import Plan
 from gateway.shadow.suites.jsonl import InputError
 from gateway.shadow.suites.load import load
 
 
 def check(config: Config) -> None:
-    """Raises ValueError, with what to do, for suites that can't be read and for a plan of canaries that can't be."""
+    """Raises ValueError, with what to do, for suites, a plan of canaries or a queue that can't be used."""
     if config.shadow is None:
         return
+    if config.shadow.queue is not None or environment(QUEUE):
+        _check_queue(config.shadow)
     plan = canary_plan(config)
     for name in {*config.shadow.suites, *([plan.suite] if plan is not None else [])}:
         try:
             load(name)
         except InputError as error:
             raise ValueError(f"shadow.suites: {error}") from None
+
+
+def _check_queue(settings: ShadowSettings) -> None:
+    from gateway.shadow.live.offers import server_of  # imports much, which is of use only with a queue
+    from gateway.shadow.worker.queue_server import NoQueue
+
+    try:
+        server_of(settings)
+    except NoQueue as error:
+        raise ValueError(f"shadow.queue: {error}") from None
 
 
 def canary_plan(config: Config) -> Plan | None:

@@ -33,11 +33,12 @@ class StoreWriter:
         source: str,
         now: Callable[[], float],
         *,
+        added: Callable[[Sample, tuple[Run, ...]], object] = lambda *_: None,
         most: int = 1_000,
         wait: wait_base = _BACK_OFF,
     ) -> None:
-        """`now`: seconds since 1970. `wait`: between two tries."""
-        self._store, self._source, self._now, self._most = store, source, now, most
+        """`now`: seconds since 1970. `wait`: between two tries. `added`: is told, in its thread, what is stored."""
+        self._store, self._source, self._now, self._added, self._most = store, source, now, added, most
         self._held = deque[tuple[Sample, tuple[Run, ...]]]()
         self._totals: dict[_Key, int] = {}
         self._changed = set[_Key]()
@@ -150,6 +151,7 @@ class StoreWriter:
             # Held until it is written, so that `most` is all that there ever is.
             with self._more:
                 self._held.popleft()
+        self._added(sample, runs)
 
     def _write_gap(self) -> None:
         with self._more:

@@ -83,16 +83,31 @@ class Store:
         )
 
     def claim(
-        self, worker: str, *, seconds: float, limit: int = 1, suites: Collection[str] | None = None
+        self,
+        worker: str,
+        *,
+        seconds: float,
+        limit: int = 1,
+        suites: Collection[str] | None = None,
+        ids: Collection[str] | None = None,
     ) -> list[Claim]:
-        """The oldest runs that nobody is scoring (of these suites), for a worker that has a name of its own.
+        """The oldest runs that nobody is scoring (of these suites, these ids), for a worker with a name of its own.
 
         After so many seconds without `renew` they are others' to claim. A run that lost its worker five times is an
         error.
         """
         with self._database.writing() as connection:
             now = self._clock()
-            return leases.claim(connection, worker, now=now, seconds=seconds, limit=limit, suites=suites)
+            return leases.claim(connection, worker, now=now, seconds=seconds, limit=limit, suites=suites, ids=ids)
+
+    def unclaimed(self, suites: Collection[str], *, older: float, limit: int) -> list[tuple[str, str]]:
+        """What a queue beside should have: the oldest runs that wait, of samples older than so many seconds.
+
+        Also those whose worker was lost. With their samples' suites; the same as often as asked, until claimed.
+        """
+        with self._database.reading() as connection:
+            now = self._clock()
+            return leases.unclaimed(connection, now=now, before=now - older, limit=limit, suites=suites)
 
     def renew(self, claim: Claim, *, seconds: float) -> bool:
         """Whether it was still the worker's. If not, someone else may score it too; a score is welcome all the same."""

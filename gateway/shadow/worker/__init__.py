@@ -2,6 +2,7 @@
 
 `Worker` is the loop, `Scoring` what a run comes to. A worker that is killed at any point loses nothing and counts
 nothing twice: what it held is another's when its lease ends, and of two verdicts on one answer the first counts.
+`queue.RunQueue`, if there is one, says what waits as soon as it does; without it the store is polled.
 """
 
 from __future__ import annotations

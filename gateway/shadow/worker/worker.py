@@ -13,6 +13,7 @@ from gateway.shadow.score.scorer import StartableSlot
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Score, Store, StoreUnavailable
 from gateway.shadow.worker.pause import Pause, because_of_control, because_of_sandbox
+from gateway.shadow.worker.queue import LONGEST_SWEEP, OFFER_AFTER, OFFER_EVERY, RunQueue
 from gateway.shadow.worker.retrying import Backoff, RetryingStore, Stopping
 from gateway.shadow.worker.scoring import SandboxDown, Scoring, fails, holds
 from gateway.shadow.worker.threads import Finished, SlotThreads
@@ -26,6 +27,7 @@ class Settings:
 
     `once`: end when nothing waits. `lease`: what a killed worker had is another's after that. `poll`: between two looks
     for runs where none waited. A control that failed is tried again after `first_try`, then half as often each time.
+    `offer_every`: between two looks for runs that wait and are older than `offer_after`, which are put into the queue.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Settings:
     first_try: float = 5.0
     longest_try: float = 300.0
     expire_every: float = 3_600.0
+    offer_every: float = OFFER_EVERY
+    offer_after: float = OFFER_AFTER
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -55,7 +59,11 @@ class Observer(Protocol):
 
 
 class Worker:
-    """Scores runs of the suites it has, until it is stopped or, once, until none waits. `run` is to be called once."""
+    """Scores runs of the suites it has, until it is stopped or, once, until none waits. `run` is to be called once.
+
+    With a `queue`, which has to be up and kept up by who gives it, runs are those that it is told of, and the store is
+    looked through only while the queue is away; `once` it always is, and the queue is not used.
+    """
 
     def __init__(
         self,
@@ -65,8 +73,10 @@ class Worker:
         settings: Settings,
         observer: Observer,
         *,
+        queue: RunQueue | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self._queue = None if settings.once else queue
         self._scoring, self._settings, self._observer = scoring, settings, observer
         self._clock = clock or _now
         self._source = f"worker {settings.name}"
@@ -76,7 +86,7 @@ class Worker:
         self._held: dict[str, tuple[Claim, float]] = {}  # by run, and when its lease began
         self._pause: Pause | None = None
         self._none_waits = False
-        self._next_look = self._next_expiry = time.monotonic()
+        self._next_look = self._next_expiry = self._next_offer = time.monotonic()
 
     def stop(self) -> None:
         """From any thread, and from signal handlers: `run` records what is done, gives back the rest, and returns."""
@@ -85,10 +95,13 @@ class Worker:
 
     def run(self) -> None:
         """Raises SandboxError if a slot can't start, what broke on a run, and ScoringBroken."""
+        if self._queue is not None:
+            self._queue.listen(self._scoring.suites, self._threads.wake)
         with self._threads:
             try:
                 while not self._ends():
                     self._expire()
+                    self._offer()
                     self._claim()
                     self._settle(self._threads.take(min(self._settings.poll, self._settings.lease / _RENEWALS / 2)))
                     self._renew()
@@ -111,16 +124,43 @@ class Worker:
                 self._pause.next_try = None
                 self._threads.give(self._pause.tried)
             return
-        if self._stopping.asked or not self._threads.free or now < self._next_look:
+        if self._stopping.asked or not self._threads.free:
             return
-        name, lease, limit = self._settings.name, self._settings.lease, self._threads.free
-        claims = self._store(lambda store: store.claim(name, seconds=lease, limit=limit, suites=self._scoring.suites))
-        self._none_waits = not claims
-        if len(claims) < limit:
-            self._next_look = now + self._settings.poll
+        if self._queue is not None and self._queue.up:
+            self._claim_from(self._queue)
+        elif now >= self._next_look:
+            limit = self._threads.free
+            found = self._claimed(limit)
+            self._none_waits = not found
+            if found < limit:
+                self._next_look = now + self._settings.poll
+
+    def _claim_from(self, queue: RunQueue) -> None:
+        """What it has, until there is nothing more or no slot is free."""
+        while self._threads.free and (told := queue.take(self._threads.free)):
+            for run_id in told[self._threads.free :]:
+                queue.give_back(run_id)
+            told = told[: self._threads.free]
+            self._claimed(len(told), told)
+            for run_id in told:
+                if run_id not in self._held:  # another's or scored; should its worker be lost, it is offered again
+                    queue.done(run_id)
+
+    def _take_no_more(self) -> None:
+        if self._queue is not None:
+            for run_id in self._queue.take(0):
+                self._queue.give_back(run_id)
+
+    def _claimed(self, limit: int, ids: Sequence[str] | None = None) -> int:
+        """How many are claimed, and given to slots."""
+        now, lease, suites = time.monotonic(), self._settings.lease, self._scoring.suites
+        claims = self._store(
+            lambda store: store.claim(self._settings.name, seconds=lease, limit=limit, suites=suites, ids=ids)
+        )
         for claim in claims:
             self._held[claim.run.id] = claim, now
             self._threads.give(claim)
+        return len(claims)
 
     def _settle(self, finished: Finished | None) -> None:
         if finished is None or finished.claim is None:
@@ -131,6 +171,8 @@ class Worker:
         if finished.failure is not None and down is None:
             # Its lease is left to run out: it may be this run that ends workers, and five such make it an error.
             self._held.pop(claim.run.id, None)
+            if self._queue is not None:
+                self._queue.done(claim.run.id)
             raise finished.failure
         if self._pause is not None and claim is self._pause.tried:
             self._tried(self._pause, verdicts)
@@ -146,6 +188,8 @@ class Worker:
         scores = [self._score(claim, number, verdict, at) for number, verdict in enumerate(verdicts)]
         new = self._store(lambda store: store.record(*scores))
         self._held.pop(claim.run.id, None)
+        if self._queue is not None:
+            self._queue.done(claim.run.id)
         # All or none, but for who scores again what another scored once: then the second verdict alone is new.
         self._observer.scored(claim, verdicts, new=new == len(scores))
         if any(fails(claim.sample, verdict) for verdict in verdicts):
@@ -155,6 +199,7 @@ class Worker:
         first, longest = self._settings.first_try, self._settings.longest_try
         pause = self._pause = Pause(claim, why, self._clock(), time.monotonic() + first, first, longest)
         self._observer.told(f"{why}. Nothing is claimed until it comes out right; it is tried again")
+        self._take_no_more()
         self._store(lambda store: store.gap(pause.gap(self._source)))
 
     def _tried(self, pause: Pause, verdicts: Sequence[Verdict]) -> None:
@@ -186,6 +231,16 @@ class Worker:
             self._next_expiry = time.monotonic() + self._settings.expire_every
             self._store(Store.expire)
 
+    def _offer(self) -> None:
+        """To the queue what waits in the store and should be there; at once when it is back, as it may be empty."""
+        now = time.monotonic()
+        if self._queue is None or not self._queue.up:
+            self._next_offer = now
+        elif now >= self._next_offer:
+            self._next_offer = now + self._settings.offer_every
+            suites, older = self._scoring.suites, self._settings.offer_after
+            self._queue.offer(self._store(lambda store: store.unclaimed(suites, older=older, limit=LONGEST_SWEEP)))
+
     def _settle_the_rest(self) -> None:
         """What was done before this was to end."""
         for finished in self._threads.take_all():
@@ -193,6 +248,7 @@ class Worker:
 
     def _leave(self) -> None:
         """Each once: what can't be given back now is free when its lease ends."""
+        self._take_no_more()
         try:
             for claim, _ in list(self._held.values()):
                 self._give_back(claim)
@@ -200,6 +256,9 @@ class Worker:
                 self._end_of(self._pause)
         except StoreUnavailable:
             left = len(self._held)
+            if self._queue is not None:
+                for run_id in self._held:
+                    self._queue.done(run_id)
             self._observer.told(
                 f"{left:,} could not be given back: others have them in at most {self._settings.lease:g} s"
             )
@@ -207,6 +266,8 @@ class Worker:
     def _give_back(self, claim: Claim) -> None:
         self._store(lambda store: store.give_back(claim))
         self._held.pop(claim.run.id, None)
+        if self._queue is not None:
+            self._queue.give_back(claim.run.id)
 
     def _score(self, claim: Claim, number: int, verdict: Verdict, at: float) -> Score:
         return Score(

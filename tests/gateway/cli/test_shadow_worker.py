@@ -25,9 +25,16 @@ from gateway.shadow.sandbox.level import Level
 from gateway.shadow.score.proven import circumstances
 from gateway.shadow.score.slots import BARE, bare_python
 from gateway.shadow.store import State, Store, open_store
+from gateway.shadow.worker import suite_key
+from gateway.shadow.worker.queue import RunQueue
+from gateway.shadow.worker.queue_server import QueueServer
 from tests.fakes.otlp import GRPC, HTTP, receiver
 from tests.gateway.shadow.walls import need_any
-from tests.gateway.shadow.worker.scenes import TASK, Crew, control, outcomes, scores, waiting
+from tests.gateway.shadow.worker.conftest import redis
+from tests.gateway.shadow.worker.redis_server import RedisServer
+from tests.gateway.shadow.worker.scenes import FIVE, TASK, Crew, control, outcomes, scores, waiting
+
+__all__ = ["redis"]
 
 RUN = "import sys; from gateway.cli.shadow.worker import worker; worker(sys.argv[1:])"
 RIGHT = f"Here:\n```python\n{TASK.complete_prompt}{TASK.canonical_solution}\n```\nSECRET-WORD"
@@ -53,7 +60,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     notes.parent.mkdir()
     notes.write_text(json.dumps([circumstances(level, bare_python()) for level in Level]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    monkeypatch.delenv("YARDSTICK_SHADOW_STORE", raising=False)
+    for name in ("YARDSTICK_SHADOW_STORE", "YARDSTICK_SHADOW_QUEUE"):
+        monkeypatch.delenv(name, raising=False)
     return notes
 
 
@@ -137,6 +145,7 @@ def test_told_to_end_it_gives_back_what_is_not_done(store: Store, url: str, numb
     [
         (("--store", "sqlite:////none/store.db"), 1, "there is no such file"),
         (("--store", "mysql://me:s3cret@h/d"), 1, "is not available"),
+        (("--queue", "amqp://me:s3cret@h/d"), 1, "the queue's address is none"),
         (("--suite", "/none"), 2, "/none: can't be read: No such file or directory"),
         (("--environment", "/none"), 1, "yardstick shadow setup --folder /none"),
         (("--again", "2"), 2, "--again"),
@@ -152,6 +161,51 @@ def test_what_is_wrong_is_said_with_its_exit_code(
     assert told in done.stderr
     assert "s3cret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_with_a_queue_that_is_not_there_it_says_so_and_scores(store: Store, url: str, tmp_path: Path) -> None:
+    need_any()
+    waiting(store, 0, answer=RIGHT)
+    queue = {"YARDSTICK_SHADOW_QUEUE": f"unix://me:s3cret@{tmp_path}/none"}
+    line = command("--store", url, "--workers", "1")
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=os.environ | queue) as process:
+        assert process.stderr
+        told = ""
+        while "the queue" not in told and (each := process.stderr.readline()):
+            told += each
+        while any(store.backlog().values()) and process.poll() is None:
+            threading.Event().wait(0.05)
+        process.send_signal(signal.SIGTERM)
+        told += process.communicate(timeout=60)[1]
+    assert process.returncode == 0, told
+    assert outcomes(store) == [Outcome.PASS]
+    assert told.count("the queue of shadow-eval is not available: ") == 1
+    assert f"redis at {tmp_path}/none. Until it is, the store is looked through" in told
+    assert "s3cret" not in told
+
+
+def test_it_takes_what_is_in_the_queue(store: Store, url: str, redis: RedisServer) -> None:
+    """Also what is in no store, or waits there no longer."""
+    need_any()
+    run = waiting(store, 0, answer=RIGHT)
+    line = command("--store", url, "--queue", redis.url)
+    with (
+        redis.client() as client,
+        RunQueue(QueueServer(redis.url), lambda _: None) as queue,
+        subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        while not queue.up:
+            threading.Event().wait(0.05)
+        queue.offer([(suite_key(FIVE), run.id), (suite_key(FIVE), "none")])
+        while not list(client.scan_iter("saq:job:*")):
+            threading.Event().wait(0.01)
+        while (list(client.scan_iter("saq:job:*")) or any(store.backlog().values())) and process.poll() is None:
+            threading.Event().wait(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert outcomes(store) == [Outcome.PASS]
+    assert "not available" not in told
 
 
 def test_without_walls_it_refuses_and_says_what_to_do(store: Store, url: str, tmp_path: Path) -> None:

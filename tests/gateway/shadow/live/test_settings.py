@@ -21,6 +21,7 @@ WRONG = [
     ({"canary": {"enabled": True, "first": FIRST, "second": SECOND}}, "`tokenizer`"),
     ({"canary": {"first": FIRST, "second": {**SECOND, "family": "codegeex"}}}, "of the family iquest"),
     ({"keyless": 2}, "shadow.keyless"),
+    ({"queue": "amqp://me:s3cret@host/0"}, "shadow.queue"),
     ({"mirror": {"on": True}}, "shadow.mirror"),
 ]
 
@@ -39,11 +40,13 @@ def test_serve_does_not_start(tmp_path: Path, shadow: dict[str, Any], says: str)
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr
 
 
 @pytest.mark.parametrize(("shadow", "says"), WRONG)
 def test_check_says_so(tmp_path: Path, shadow: dict[str, Any], says: str) -> None:
     done = run(tmp_path, "check", shadow, "--offline", "--json")
     report = json.loads(done.stdout)
+    assert "s3cret" not in done.stdout + done.stderr
     assert (done.returncode, report["ok"]) == (1, False)
     assert any(says in f"{problem['setting']} {problem['message']}" for problem in report["problems"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from gateway.shadow.store import Counter, Gap, Store, Total
+from gateway.shadow.store import Counter, Gap, Run, Sample, Store, Total
 from gateway.shadow.store.database import Database
 from tests.gateway.shadow.sending.worlds import writer_of
 from tests.gateway.shadow.store.evidence import NOON, Time, a_run, a_sample
@@ -22,6 +22,20 @@ def test_in_order_with_totals(store: Store, time: Time) -> None:
     assert store.evidence.totals() == (Total(DAY, Counter.TOKENS, 100, "m", "mirror"),)
     assert not writer.add(a_sample(21))
     assert not writer.count(Counter.TOKENS)
+
+
+def test_what_is_stored_is_told_and_nothing_before(store: Store, time: Time) -> None:
+    told = list[tuple[Sample, tuple[Run, ...], int]]()
+
+    def added(sample: Sample, runs: tuple[Run, ...]) -> None:
+        told.append((sample, runs, len(list(store.evidence.samples()))))
+
+    writer = writer_of(store, now=time, added=added)
+    samples = [a_sample(number) for number in range(3)]
+    for sample in samples:
+        writer.add(sample, a_run(sample))
+    writer.close()
+    assert told == [(sample, (a_run(sample),), number + 1) for number, sample in enumerate(samples)]
 
 
 def test_a_store_that_is_away_for_a_while(store: Store, tmp_path: Path, time: Time) -> None:

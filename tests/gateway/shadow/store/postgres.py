@@ -59,6 +59,13 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """To all its processes."""
+        assert self._process
+        pid = self._process.pid
+        for each in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
+            os.kill(each, number)
+
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
@@ -72,6 +79,12 @@ class Server:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
         return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def value(self, query: str) -> Any:
+        """The first of the first row."""
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            row = connection.execute(query.encode()).fetchone()
+        return row[0] if row else None
 
     @property
     def _conninfo(self) -> str:

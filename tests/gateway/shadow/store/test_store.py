@@ -145,6 +145,27 @@ def test_a_worker_claims_the_suites_it_can_score(store: Store) -> None:
     ]
 
 
+def test_what_a_queue_should_have(store: Store, time: Time) -> None:
+    """What waits and is old enough, and what a lost worker had; of some suites, and those may be claimed by name."""
+    samples = [a_sample(number, suite="five:2" if number == 3 else "five:1") for number in range(6)]
+    for sample in samples:
+        store.add(sample, a_run(sample))
+    first, second, third, other, _, last = [a_run(sample).id for sample in samples]
+    time.now = NOON + 12.5
+    assert store.unclaimed(["five:1"], older=10, limit=9) == [("five:1", each) for each in (first, second, third)]
+    assert store.unclaimed(["five:1", "five:2"], older=9, limit=9)[-1] == ("five:2", other)
+    assert store.unclaimed(["five:1"], older=10, limit=1) == [("five:1", first)]
+    (claim,) = store.claim("a", seconds=5, limit=9, ids=[second, other, "none"], suites=["five:1"])
+    assert claim.run.id == second
+    assert not store.claim("b", seconds=5, limit=9, ids=[second])
+    assert [each for _, each in store.unclaimed(["five:1"], older=10, limit=9)] == [first, third]
+    store.record(a_score(first))
+    time.now += 5
+    assert [each for _, each in store.unclaimed(["five:1"], older=60, limit=9)] == [second]
+    (claim,) = store.claim("b", seconds=5, ids=[last])
+    assert claim.run.id == last
+
+
 def test_a_lease_that_is_not_renewed_is_lost(store: Store, time: Time) -> None:
     sample = a_sample()
     store.add(sample, a_run(sample))

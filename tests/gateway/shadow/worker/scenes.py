@@ -13,6 +13,7 @@ from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Role, Run, Score, Side, Store
 from gateway.shadow.suites.load import load
 from gateway.shadow.worker import Observer, Scoring, Settings, Worker, suite_key
+from gateway.shadow.worker.queue import RunQueue
 from tests.fakes.slot import Script, ScriptedSlot, fails, passes
 from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.store.evidence import Time, a_run, a_sample
@@ -79,6 +80,7 @@ class Crew:
         again: float = 0.0,
         time: Time | None = None,
         slot: type[ScriptedSlot] = ScriptedSlot,
+        queue: RunQueue | None = None,
         **settings: Any,
     ) -> None:
         self.noted = noted or Noted()
@@ -90,7 +92,8 @@ class Crew:
 
         scoring = Scoring([FIVE], lambda: Checker(Level.BUBBLEWRAP, Limits()), again=again)
         usual: dict[str, Any] = {"name": "a", "environment": "image:1", "once": True, "poll": 0.05, "first_try": 0.01}
-        self.worker = Worker(store, scoring, new_slot, Settings(**usual | settings), observer or self.noted, clock=time)
+        how = Settings(**usual | settings)
+        self.worker = Worker(store, scoring, new_slot, how, observer or self.noted, queue=queue, clock=time)
 
     def run(self) -> Crew:
         self.worker.run()
