@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.gateway.shadow.planted.run import Run, one_run
+from tests.gateway.shadow.planted.thresholds import WORLDS, World, fill, recognised, recommended
 from tests.gateway.shadow.planted.worlds import as_claimed, form_of, icc_of, without_difference
 
 SEED = 20230209
@@ -48,6 +49,18 @@ def null_run(place: int, seed: int, pairs: int, folder: Path) -> Run:
     return one_run(folder, f"null-{place:02}", planted, seed=seed, icc=icc, form=form_of(place), pairs=pairs)
 
 
+def threshold_run(folder: Path, world: World, seed: int, pairs: int) -> str:
+    """Its store stays, and what is there is only asked again."""
+    own, began = folder / f"threshold-{world.name.replace(' ', '-')}", time.monotonic()
+    if not (own / "traffic.jsonl").exists():
+        shutil.rmtree(own, ignore_errors=True)
+        fill(own, world, seed, pairs)
+    told = recommended(own, world)
+    (own / "told.json").write_text(json.dumps(told), encoding="utf-8")
+    wrong = "; ".join(recognised(world, told)) or "nothing"
+    return f"{world.name}: {told['evidence']['pairs']} pairs, wrong: {wrong}, in {time.monotonic() - began:.0f} s"
+
+
 def kept(folder: Path, name: str, make: Callable[[Path], Run]) -> str:
     """Made unless it is there: what is to be said of it."""
     file = folder / f"{name}.json"
@@ -69,11 +82,16 @@ def run_all(given: argparse.Namespace) -> None:
         "null": ("null", null_run, given.null_runs, given.null_pairs),
     }
     given.folder.mkdir(parents=True, exist_ok=True)
+    thresholds = WORLDS if "threshold" in given.stages else ()
     with ThreadPoolExecutor(given.at_once) as pool:
         jobs = [
             pool.submit(kept, given.folder, f"{name}-{place:02}", partial(run, place, given.seed, pairs))
             for name, run, runs, pairs in (stages[stage] for stage in given.stages if stage in stages)
             for place in range(runs)
+        ]
+        jobs += [
+            pool.submit(threshold_run, given.folder, world, given.seed + 2_000 + place, given.threshold_pairs)
+            for place, world in enumerate(thresholds)
         ]
         for done in as_completed(jobs):
             print(done.result(), flush=True)

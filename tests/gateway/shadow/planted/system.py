@@ -121,14 +121,12 @@ class Planted:
 class System:
     """`rates`: of each model's tasks, as its server tells them (GET /sim/tasks)."""
 
-    folder: Path
     store: str
-    config: Path
+    environment: dict[str, str]
     gateway: Process
     port: int
     workers: list[Process]
     rates: dict[str, dict[str, float]]
-    environment: dict[str, str]
 
     def require_alive(self) -> None:
         for each in (self.gateway, *self.workers):
@@ -139,14 +137,19 @@ class System:
         deadline = time.monotonic() + seconds
         while not condition():
             self.require_alive()
-            assert time.monotonic() < deadline, f"not in {seconds:g} s: {self.folder}"
+            assert time.monotonic() < deadline, f"not in {seconds:g} s:\n{self.gateway.text[-3000:]}"
             time.sleep(0.5)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`yardstick ARGUMENTS`, on this store."""
-        command = [sys.executable, "-m", "gateway", *arguments, "--store", self.store]
-        environment = {**os.environ, **self.environment}
-        return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+        return command(*arguments, "--store", self.store, environment=self.environment)
+
+
+def command(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`yardstick ARGUMENTS`, to its end."""
+    line = [sys.executable, "-m", "gateway", *arguments]
+    own = {**os.environ, **(environment or {})}
+    return subprocess.run(line, capture_output=True, text=True, timeout=600, env=own, check=False)
 
 
 @contextlib.contextmanager
@@ -181,7 +184,7 @@ def system(
         scoring = ("shadow", "worker", "--store", url, "--workers", str(slots), "--json", *keeping)
         crew = [start(f"worker-{number}", *scoring) for number in range(workers)]
         rates = {model: rates_of(port) for model, port in ports.items()}
-        yield System(folder, url, config, gateway, port, crew, rates, environment)
+        yield System(url, environment, gateway, port, crew, rates)
 
 
 def canaries(seed: int, **settings: Any) -> dict[str, Any]:
