@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
+from tests.gateway.shadow.planted.result import write
 from tests.gateway.shadow.planted.run import Run, one_run
 from tests.gateway.shadow.planted.thresholds import WORLDS, World, fill, recognised, recommended
 from tests.gateway.shadow.planted.worlds import as_claimed, form_of, icc_of, without_difference
@@ -31,7 +32,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=320, help="of each of them")
     parser.add_argument("--null-runs", type=int, default=20, help="without a difference")
     parser.add_argument("--null-pairs", type=int, default=240)
-    parser.add_argument("--threshold-pairs", type=int, default=700, help="of each of the three worlds")
     parser.add_argument("--at-once", type=int, default=2, help="runs at the same time")
     parser.add_argument("--seed", type=int, default=SEED)
     return parser.parse_args()
@@ -49,13 +49,14 @@ def null_run(place: int, seed: int, pairs: int, folder: Path) -> Run:
     return one_run(folder, f"null-{place:02}", planted, seed=seed, icc=icc, form=form_of(place), pairs=pairs)
 
 
-def threshold_run(folder: Path, world: World, seed: int, pairs: int) -> str:
+def threshold_run(folder: Path, world: World, seed: int) -> str:
     """Its store stays, and what is there is only asked again."""
     own, began = folder / f"threshold-{world.name.replace(' ', '-')}", time.monotonic()
-    if not (own / "traffic.jsonl").exists():
+    if not (own / "filled").exists():
         shutil.rmtree(own, ignore_errors=True)
-        fill(own, world, seed, pairs)
-    told = recommended(own, world)
+        fill(own, world.planted(seed), seed, world.pairs)
+        (own / "filled").touch()
+    told = recommended(own, *world.options)
     (own / "told.json").write_text(json.dumps(told), encoding="utf-8")
     wrong = "; ".join(recognised(world, told)) or "nothing"
     return f"{world.name}: {told['evidence']['pairs']} pairs, wrong: {wrong}, in {time.monotonic() - began:.0f} s"
@@ -90,7 +91,7 @@ def run_all(given: argparse.Namespace) -> None:
             for place in range(runs)
         ]
         jobs += [
-            pool.submit(threshold_run, given.folder, world, given.seed + 2_000 + place, given.threshold_pairs)
+            pool.submit(threshold_run, given.folder, world, given.seed + 2_000 + place)
             for place, world in enumerate(thresholds)
         ]
         for done in as_completed(jobs):
@@ -101,6 +102,8 @@ def main() -> int:
     given = arguments()
     given.folder = given.folder.absolute()
     run_all(given)
+    if "result" in given.stages:
+        write(given.folder, given.seed, Path(__file__).parent)
     return 0
 
 

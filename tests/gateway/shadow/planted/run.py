@@ -70,7 +70,7 @@ buckets: [{{up_to: 131072, weight: 1.0}}]
 
 
 def policy(delta: float) -> str:
-    return POLICY.format(short=SHORT, long=LONG, delta=repr(delta))
+    return POLICY.format(short=SHORT, long=LONG, delta=f"{delta:.12f}")
 
 
 def one_run(

@@ -21,6 +21,7 @@ import yaml
 
 from gateway.demo.tokenizer import cached_tokenizer
 from gateway.engines.simulated.presets import PRESETS
+from gateway.engines.simulated.tasks import Task, TaskBook, TaskSettings
 from gateway.families import MODELS
 from gateway.shadow.store import StoreUnavailable, open_store
 from gateway.shadow.suites.load import load
@@ -105,16 +106,28 @@ class Planted:
     length_factors: Mapping[int, float] = field(default_factory=dict)
 
     def options(self, file: Path) -> Iterator[str]:
-        rows = (asdict(task) | {"category": task.groups[0]} for task in FIVE.tasks.values())
-        own = ({} if self.by_task is None else {"pass_rate": self.by_task[task]} for task in FIVE.tasks)
-        lines = (json.dumps(row | rate) + "\n" for row, rate in zip(rows, own, strict=True))
-        file.write_text("".join(lines), encoding="utf-8")
+        file.write_text("".join(json.dumps(row) + "\n" for row in self._rows()), encoding="utf-8")
         yield from ("--seed", str(self.seed), "--tasks", str(file))
         yield from ("--difficulty-concentration", str(self.concentration))
         for name, rate in self.rates.items():
             yield from ("--pass-rate", f"{name}={rate}")
         for tokens, share in self.length_factors.items():
             yield from ("--length-factor", f"{tokens}={share}")
+
+    def book(self, model: str) -> TaskBook:
+        """What the server draws its answers from: the same seed draws the same."""
+        settings = TaskSettings(
+            file=Path("unread"),
+            category_pass_rates=dict(self.rates),
+            concentration=self.concentration,
+            length_factors=dict(self.length_factors),
+        )
+        return TaskBook(map(Task.model_validate, self._rows()), settings, seed=self.seed, model=model)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for name, task in FIVE.tasks.items():
+            own = {} if self.by_task is None else {"pass_rate": self.by_task[name]}
+            yield asdict(task) | {"category": task.groups[0]} | own
 
 
 @dataclass

@@ -7,7 +7,7 @@ hangs on the length alone; so all tasks cross at the same one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
@@ -20,19 +20,22 @@ from tests.fakes.gateway import LONG, SHORT
 from tests.gateway.shadow.planted.run import drawn_and_scored
 from tests.gateway.shadow.planted.system import FIVE, Planted, canaries, command, system
 
-CROSSING = 2_048
+CROSSING = 2_896
 TOLERANCE = 2.0
 """A crossover is found if it is named within an octave."""
 
-_LONGEST = 8_192
-_LENGTHS = [{"up_to": up_to, "weight": 0.2} for up_to in (512, 1_024, 2_048, 4_096, _LONGEST)]
+_SHORTEST, _LONGEST = 1_100, 8_192
+TARGETS = (1_440, 2_040, 2_890, 4_090, 5_790, 8_190)
+"""One just below each half octave: long enough for every task, so that all lengths have the same tasks."""
+_EDGES = (1_448, 2_048, 2_896, 4_096, 5_793, _LONGEST)
 _EASY = ("--ttft", "1000", "--itl", "100")
+"""Waits limit nothing here."""
 
 
 @dataclass(frozen=True)
 class World:
     """`factors`: by length, what the short family solves of what the long one does. `hardest` and `easiest` task, of
-    the long family. `delta`: what may be lost. `options`: of the command.
+    the long family. `delta`: what may be lost. `pairs`: at least so many. `options`: of the command.
     """
 
     name: str
@@ -40,6 +43,7 @@ class World:
     hardest: float
     easiest: float
     delta: float
+    pairs: int
     options: tuple[str, ...]
 
     @property
@@ -64,51 +68,51 @@ class World:
 
     def true_loss(self, threshold: int) -> float:
         """On the traffic's prompts up to there."""
-        sent = [tokens for tokens in lengths() if tokens <= threshold]
+        sent = [tokens for tokens in live_lengths() if tokens <= threshold]
         return fsum(-self.difference(tokens) for tokens in sent) / len(sent) if sent else 0.0
 
 
-_FALLS = {512: 5 / 3, _LONGEST: 1 / 3}
-"""1 at their geometric mean, which is 2,048."""
-
-CROSSOVER = World("crossover", _FALLS, 0.3, 0.6, 0.05, ("--rate", "0.5", *_EASY))
-DOMINANCE = World(
-    "dominance with cost", {2_048: 0.85, _LONGEST: 0.4}, 0.5, 0.9, 0.2, ("--rate", "0.5", "--delta", "0.2", *_EASY)
-)
+CROSSOVER = World("crossover", {1_024: 5 / 3, _LONGEST: 1 / 3}, 0.3, 0.6, 0.05, 1_000, ("--rate", "0.5", *_EASY))
+"""The factor is 1 at the geometric mean of both lengths, 2,896: there the families cross."""
+_LITTLE = {2_048: 0.95, _LONGEST: 0.3}
+DOMINANCE = World("dominance with cost", _LITTLE, 0.5, 0.9, 0.15, 480, ("--rate", "0.5", "--delta", "0.15", *_EASY))
 """The long family is better everywhere; by little, compared with what is allowed, up to 2,048 tokens."""
-INFEASIBLE = World("infeasible", {1: 0.3}, 0.5, 0.9, 0.05, ("--rate", "4", *_EASY))
+INFEASIBLE = World("infeasible", {1: 0.3}, 0.5, 0.9, 0.05, 480, ("--rate", "4", *_EASY))
 """The short family is far too bad at every length, and the long pool too small for all."""
 WORLDS = (CROSSOVER, DOMINANCE, INFEASIBLE)
 
 
-def lengths() -> list[int]:
-    """Of live prompts: around 1,450 tokens, all within what canaries reach."""
+def live_lengths() -> list[int]:
+    """Of live prompts: around 2,900 tokens, all within what canaries reach."""
     random = Random("traffic")
-    return [min(_LONGEST, max(64, round(2 ** random.gauss(10.5, 1.3)))) for _ in range(2_400)]
+    return [min(_LONGEST, max(_SHORTEST, round(2 ** random.gauss(11.5, 0.8)))) for _ in range(2_400)]
 
 
-def write_traffic(path: Path) -> None:
+def write_traffic(path: Path, prompts: Sequence[int]) -> None:
+    """Prompts of so many tokens, over the hours of a day."""
     rows = (
         {"prompt_tokens": tokens, "output_tokens": 200, "hour": f"2026-11-28T{place % 24:02}"}
-        for place, tokens in enumerate(lengths())
+        for place, tokens in enumerate(prompts)
     )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def fill(folder: Path, world: World, seed: int, pairs: int) -> None:
-    """With what `shadow threshold` reads: shadow.db, yardstick.yaml, traffic.jsonl."""
-    inflation = {"enabled": True}
-    settings = canaries(seed, forms=["instruct"], lengths=_LENGTHS, inflation=inflation)
-    with system(folder, world.planted(seed), settings) as running:
+def fill(folder: Path, planted: Mapping[str, Planted], seed: int, pairs: int, lengths: Sequence[int] = TARGETS) -> None:
+    """With what `shadow threshold` reads: shadow.db, yardstick.yaml, traffic.jsonl. `lengths`: of the prompts."""
+    ups = [min(edge for edge in _EDGES if edge >= length) for length in lengths]
+    buckets = [{"up_to": up_to, "weight": 1 / len(ups)} for up_to in ups]
+    inflation = {"enabled": True, "targets": list(lengths)}
+    settings = canaries(seed, forms=["instruct"], lengths=buckets, inflation=inflation)
+    with system(folder, planted, settings) as running:
         drawn_and_scored(running, pairs)
-    write_traffic(folder / "traffic.jsonl")
 
 
-def recommended(folder: Path, world: World) -> dict[str, Any]:
+def recommended(folder: Path, *options: str, traffic: Sequence[int] = ()) -> dict[str, Any]:
     """What `yardstick shadow threshold --json` says, with its exit code."""
+    write_traffic(folder / "traffic.jsonl", traffic or live_lengths())
     files = ("--config", str(folder / "yardstick.yaml"), "--traffic", str(folder / "traffic.jsonl"))
     store = ("--store", f"sqlite:///{folder / 'shadow.db'}")
-    done = command("shadow", "threshold", *files, *store, *world.options, "--json")
+    done = command("shadow", "threshold", *files, *store, *options, "--json")
     assert done.returncode in (0, 1, 2), done.stderr + done.stdout
     return {**json.loads(done.stdout), "exit_code": done.returncode}
 
