@@ -48,7 +48,7 @@ def measured(folder: Path, seed: int) -> dict[str, Any]:
     worse = [run for run in claimed if run.difference < 0]
     gate = {
         "no difference, delta 0.05: violated": alarms(null, [DELTA] * len(null), _VIOLATED, seed),
-        "no difference, delta 0.000001: violated": alarms(null, [ALMOST_NOTHING] * len(null), _VIOLATED, seed),
+        "no difference, delta 0.001: violated": alarms(null, [ALMOST_NOTHING] * len(null), _VIOLATED, seed),
         "delta is the planted deficit: either answer": alarms(worse, [-run.difference for run in worse], _EITHER, seed),
     }
     checked = [

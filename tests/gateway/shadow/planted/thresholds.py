@@ -2,6 +2,10 @@
 
 Of each task the long family solves the same share at every length, and the short family that share times a factor which
 hangs on the length alone; so all tasks cross at the same one.
+
+A crossover needs many pairs to be shown: after 488 of the stream in result.md the answer was "by quality alone T = 0",
+with 0 to 2,896 as its interval. Of 20 streams that were simulated without HTTP, 15 of 488 pairs named it within an
+octave, and all 20 of 1,500.
 """
 
 from __future__ import annotations
