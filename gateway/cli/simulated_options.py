@@ -29,6 +29,14 @@ _OPTIONS = (
         help="How alike tasks are: each has a pass rate from Beta(M K, (1 - M) K).",
     ),
     click.option(
+        "--length-factor",
+        "length_factors",
+        multiple=True,
+        metavar="TOKENS=SHARE",
+        callback=lambda context, option, values: [_factor(value) for value in values],
+        help="What is left of every pass rate at a prompt length; between two by the length's logarithm. Repeat it.",
+    ),
+    click.option(
         "--fault",
         "faults",
         multiple=True,
@@ -51,19 +59,30 @@ def planted(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the options of `answers_and_faults` out of ``given`` and returns them as fields of SimulatedSettings."""
     file, rates = given.pop("task_file"), given.pop("pass_rates")
     concentration, faults = given.pop("difficulty_concentration"), given.pop("faults")
+    factors = given.pop("length_factors")
     settings: dict[str, Any] = {}
     if faults:
         settings["faults"] = [{"kind": kind} if rate is None else {"kind": kind, "rate": rate} for kind, rate in faults]
     if file is None:
-        if rates or concentration is not None:
-            raise click.UsageError("--pass-rate and --difficulty-concentration are of tasks: name a file with --tasks")
+        if rates or factors or concentration is not None:
+            names = "--pass-rate, --difficulty-concentration and --length-factor"
+            raise click.UsageError(f"{names} are of tasks: name a file with --tasks")
         return settings
     tasks: dict[str, Any] = {"file": file, "category_pass_rates": {name: rate for name, rate in rates if name}}
     for rate in [rate for name, rate in rates if not name]:
         tasks["pass_rate"] = rate
     if concentration is not None:
         tasks["concentration"] = concentration
+    if factors:
+        tasks["length_factors"] = dict(factors)
     return {**settings, "tasks": tasks}
+
+
+def _factor(value: str) -> tuple[int, float]:
+    tokens, share = _assignment(value, number_first=True)
+    if not tokens.isdecimal() or not int(tokens) or share is None:
+        raise click.BadParameter(f"{value!r} is not TOKENS=SHARE, as 8192=0.5")
+    return int(tokens), share
 
 
 def _assignment(value: str, *, number_first: bool) -> tuple[str, float | None]:

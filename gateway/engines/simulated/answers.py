@@ -111,31 +111,31 @@ class Answers:
         self._library = library
         self.tasks = tasks
 
-    def chat(self, prompt: str, seed: int | None, choices: int) -> list[str]:
-        """``prompt`` is what the user asked (not the rendered conversation)."""
-        samples = self._samples(prompt, seed, choices)
+    def chat(self, prompt: str, seed: int | None, choices: int, tokens: int = 1) -> list[str]:
+        """``prompt`` is what the user asked (not the rendered conversation, of which there are ``tokens``)."""
+        samples = self._samples(prompt, seed, choices, tokens)
         if samples is None:
             return [self._library.chat(prompt, seed or 0, index) for index in range(choices)]
         opening = _OPENINGS[_number(prompt, seed or 0) % len(_OPENINGS)]
         return [f"{opening}\n\n```python\n{sample.code}```\n" for sample in samples]
 
-    def completion(self, prompt: str, seed: int | None, choices: int) -> list[str]:
+    def completion(self, prompt: str, seed: int | None, choices: int, tokens: int = 1) -> list[str]:
         if infill.prefix_of(prompt) is not None:
             subjects = [self._library.choose(prompt, seed or 0, index) for index in range(choices)]
             return [infill.middle(prompt, subject.code) for subject in subjects]
-        samples = self._samples(prompt, seed, choices)
+        samples = self._samples(prompt, seed, choices, tokens)
         if samples is None:
             return [self._library.completion(prompt, seed or 0, index) for index in range(choices)]
         if continues(samples[0].task, prompt):
             return [f"{sample.solution}\n" for sample in samples]
         return [sample.code for sample in samples]
 
-    def _samples(self, prompt: str, seed: int | None, choices: int) -> list[Sample] | None:
+    def _samples(self, prompt: str, seed: int | None, choices: int, tokens: int) -> list[Sample] | None:
         known = self.tasks.find(prompt) if self.tasks is not None else None
         if self.tasks is None or known is None:
             return None
         drawn_by = f"number {self.tasks.next_number(known)}" if seed is None else f"seed {seed}"
-        return [self.tasks.sample(known, drawn_by, index) for index in range(choices)]
+        return [self.tasks.sample(known, drawn_by, index, tokens) for index in range(choices)]
 
 
 def build_answers(settings: SimulatedSettings, library: Library) -> Answers:

@@ -74,7 +74,7 @@ def _sequences(
     elif schema is not None:
         texts = [example_text(schema, asked)] * request.choices
     else:
-        texts = service.answers.chat(asked, request.seed, request.choices)
+        texts = service.answers.chat(asked, request.seed, request.choices, len(prompt))
     return [
         Sequence(prompt, service.planner.plan(text, limits), tokenized=index == 0) for index, text in enumerate(texts)
     ]

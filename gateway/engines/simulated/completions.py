@@ -102,7 +102,7 @@ def _sequences(service: Service, request: CompletionRequest, prompt: _Prompt, ma
     if schema is not None:
         texts = [example_text(schema, prompt.text)] * request.choices
     else:
-        texts = service.answers.completion(prompt.text, request.seed, request.choices)
+        texts = service.answers.completion(prompt.text, request.seed, request.choices, prompt.length)
     return [
         Sequence(shared, service.planner.plan(text, limits), tokenized=prompt.from_text and index == 0)
         for index, text in enumerate(texts)

@@ -4,6 +4,9 @@ How often the model solves a task is drawn once per (seed, model, task) from a B
 concentration k: a = m k, b = (1 - m) k, so that the variance is m (1 - m) / (k + 1). A large k makes all tasks equally
 hard; below 2 most tasks are either easy or hopeless. With m 0 or 1 every task has that rate.
 
+A line of the task file may say itself how often its task is solved (`pass_rate`), and which solutions are known to be
+wrong (`wrong`): then wrong answers are these, and no slips. How long a prompt is may matter, too: see `length_factors`.
+
 Whether a sample is right, and which slip it has if not, follows from (seed, model, task, request's seed, choice). A
 request without a seed takes the task's next number instead, counted from the server's start.
 """
@@ -11,12 +14,14 @@ request without a seed takes the task's next number instead, counted from the se
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby
+from math import log
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -26,11 +31,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.engines.simulated.mutations import Mutation, SlipKind, mutations, parse
 
 _ANCHOR = slice(1, 6)  # a prompt's words by which it is found; its first may be glued to what stands before it
-_TAIL = 30_000  # characters at a prompt's end in which a task is looked for: several times the longest one
+_TAIL = 120_000  # characters at a prompt's end in which a task is looked for: canaries have up to some 24K tokens
 
 
 class Task(BaseModel):
-    """A line of a task file, in BigCodeBench's schema. ``category`` is ours: it may have a mean of its own."""
+    """A line of a task file, in BigCodeBench's schema.
+
+    Ours are ``category``, which may have a mean of its own; ``pass_rate`` of this task, None where it is to be drawn;
+    and ``wrong``, bodies in place of ``canonical_solution`` that the task's tests are known to refuse.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -41,6 +50,8 @@ class Task(BaseModel):
     code_prompt: str
     entry_point: str = ""
     category: str = ""
+    pass_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    wrong: tuple[str, ...] = ()
 
     @cached_property
     def slips(self) -> Mapping[str, Sequence[Mutation]]:
@@ -52,9 +63,13 @@ class Task(BaseModel):
 class TaskSettings(BaseModel):
     """Which tasks a model knows, and how often it solves them (see above for mean and concentration).
 
-    ``slips``: the kinds that wrong answers are made with, None for all. A suite does not notice every slip, so that the
-    planted rate is a floor of what it measures: of one slip of each kind in 106 tasks of BigCodeBench that need the
-    standard library alone, 27 of 260 passed all tests (of the kind ``wrong-return`` 1 of 104, off-by-one 12 of 50).
+    ``length_factors``: by tokens of a prompt, the share of what a task's rate promises that is left of it; between them
+    by the logarithm of the length, beyond them as at the last. Empty: no length matters.
+
+    ``slips``: the kinds that wrong answers are made with; None for a task's own ``wrong`` solutions, or all kinds. A
+    suite does not notice every slip, so that with slips the planted rate is a floor of what it measures: of one slip of
+    each kind in 106 tasks of BigCodeBench that need the standard library alone, 27 of 260 passed all tests (of the kind
+    ``wrong-return`` 1 of 104, off-by-one 12 of 50).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +79,17 @@ class TaskSettings(BaseModel):
     concentration: Annotated[float, Field(gt=0)] = 2.0
     category_pass_rates: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     slips: frozenset[SlipKind] | None = None
+    length_factors: dict[Annotated[int, Field(gt=0)], Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+
+    def length_factor(self, tokens: int) -> float:
+        points = sorted(self.length_factors.items())
+        if not points:
+            return 1.0
+        place = bisect_left(points, (max(1, tokens),))
+        if place in (0, len(points)):
+            return points[min(place, len(points) - 1)][1]
+        (before, low), (after, high) = points[place - 1 : place + 1]
+        return low + (high - low) * log(tokens / before) / log(after / before)
 
 
 class TaskFileError(ValueError):
@@ -111,7 +137,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer to a task: the text that continues its signature. ``kind`` is ``right``, or the kind of slip."""
+    """One answer to a task: the text that continues its signature. ``kind``: right, known-wrong, or a slip's."""
 
     task: Task
     kind: str
@@ -156,12 +182,17 @@ class TaskBook:
         self._asked[known.task.task_id] += 1
         return number
 
-    def sample(self, known: Known, seed: str, choice: int) -> Sample:
-        """``seed``: the request's, or its number; the same seed and choice give the same sample."""
+    def sample(self, known: Known, seed: str, choice: int, tokens: int = 1) -> Sample:
+        """``seed``: the request's, or its number; the same seed and choice give the same sample at the same length.
+
+        ``tokens``: of the prompt.
+        """
         task = known.task
         random = self._random("sample", task.task_id, seed, str(choice))
-        if random.random() < known.solved_rate:
+        if random.random() < known.solved_rate * self._settings.length_factor(tokens):
             return Sample(task, "right", task.canonical_solution)
+        if task.wrong and self._settings.slips is None:
+            return Sample(task, "known-wrong", random.choice(task.wrong))
         wanted = self._settings.slips
         kinds = [kind for kind in sorted(task.slips) if wanted is None or kind in wanted]
         kind = random.choice(kinds or sorted(task.slips))  # a task may have no place for any that is wanted
@@ -175,6 +206,8 @@ class TaskBook:
         ]
 
     def _solved_rate(self, task: Task) -> float:
+        if task.pass_rate is not None:
+            return task.pass_rate
         mean = self._settings.category_pass_rates.get(task.category, self._settings.pass_rate)
         if mean in (0.0, 1.0):
             return mean

@@ -24,6 +24,7 @@ from gateway.shadow.canary.design import NothingToDraw
 from gateway.shadow.canary.prompt import RoutingTokens
 from gateway.shadow.events import open_events
 from gateway.shadow.gate.draws import Served
+from gateway.shadow.live.expiring import expire
 from gateway.shadow.live.intake import Intake, Known, MatchedSample
 from gateway.shadow.live.metrics import ShadowMetrics
 from gateway.shadow.live.mix_file import mix_file, read_mix, write_mix
@@ -139,7 +140,7 @@ class Parts:
         """Raises InputError, ValueError or StoreUnavailable for what is wrong with suites, plan or store."""
         config, settings = start.config, start.settings
         short, long = config.routing.short, config.routing.long
-        self._models, self._writer = (short, long), writer
+        self._models, self._writer, self._store = (short, long), writer, store
         self._served = {pool.model: served_of(pool) for pool in config.pools}
         suites = [load(name) for name in settings.suites]
         known = [Known(suite_key(each), each, Matcher(each.tasks.values())) for each in suites]
@@ -183,7 +184,7 @@ class Parts:
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         senders = [part.run() for part in (self._mirrors, self._scorers) if part is not None]
         running = [self._receiver.run(), self._tell(), self._rates.run(), self._offering(), self._send_canaries()]
-        return [*running, *senders]
+        return [*running, expire(self._store), *senders]
 
     def _spending(self, reason: str, store: Store) -> Spending:
         spending = Spending(reason, self._writer, wall)

@@ -60,6 +60,7 @@ def page(document: Document) -> str:
         claimed=CLAIMED,
         published=PUBLISHED,
         none=NONE,
+        happened=_happened,
     )
 
 
@@ -72,10 +73,18 @@ def _comparison(rows: list[Row]) -> Document:
         "rows": rows,
         "plots": [
             (title, rates_plot(parts[by], first, second), differences_plot(parts[by], first, second))
-            for by, title in (("length", "By prompt length"), ("group", "By category or domain"))
+            for by, title in (("length", "By prompt length, in tokens"), ("group", "By category or domain"))
             if parts[by]
         ],
     }
+
+
+_UNWANTED = ("timeout", "length", "error", "shed", "cancelled", "beyond window")
+
+
+def _happened(rows: Iterable[Row]) -> list[str]:
+    """The outcomes other than pass and fail that there were: columns of zeros hide what matters."""
+    return [name for name in _UNWANTED if any(row["outcomes"][name] for row in rows)]
 
 
 def _strata(rows: Iterable[Row], *sides: str) -> Iterable[list[Row]]:

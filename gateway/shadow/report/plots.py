@@ -15,9 +15,10 @@ from gateway.shadow.report.texts import MINUS, percent, points, widest
 
 Row = Mapping[str, Any]
 
-_WIDTH = 680
-_LABELS = 190
-_RIGHT = 90
+_WIDTH = 400
+"""Not more: on a telephone all of it is drawn three quarters as large, and has to stay legible."""
+_LABELS = 116
+_RIGHT = 64
 _STEP = 40
 _TOP = 26
 
@@ -28,7 +29,7 @@ def rates_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
     body = [_axis(scale, len(rows), [0, 0.25, 0.5, 0.75, 1.0], _percent_tick)]
     for place, row in enumerate(rows):
         y = _TOP + _STEP * place + _STEP / 2
-        body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
+        body.append(_label(row, y))
         for side, shift in (("first", -8), ("second", 8)):
             if rate := row[f"{side}_pass_at_1"]:
                 body.append(_mark(scale, side, rate["value"], widest(rate), y + shift, percent(rate["value"])))
@@ -44,7 +45,7 @@ def differences_plot(rows: Sequence[Row], first: str, second: str) -> Markup:
     body = [_axis(scale, len(rows), [-reach, -reach / 2, 0, reach / 2, reach], _point_tick)]
     for place, row in enumerate(rows):
         y = _TOP + _STEP * place + _STEP / 2
-        body.append(_label(row["part"].replace("_", " "), f"{row['pairs']:,} pairs", y))
+        body.append(_label(row, y))
         if difference := row["difference"]:
             value, interval = difference["value"], widest(difference)
             body.append(_mark(scale, _better(interval), value, interval, y, points(value)))
@@ -99,10 +100,11 @@ def _axis(scale: _Scale, rows: int, ticks: Sequence[float], text: Any) -> Markup
     return Markup("").join(lines)
 
 
-def _label(name: str, below: str, y: float) -> Markup:
-    return Markup('<text class="part" x="{}" y="{}">{}</text><text class="count" x="{}" y="{}">{}</text>').format(
-        _LABELS - 14, y - 1, name, _LABELS - 14, y + 12, below
-    )
+def _label(row: Row, y: float) -> Markup:
+    name, x = row["part"].replace("_", " ").removesuffix(" tokens"), _LABELS - 14
+    return Markup(
+        '<text class="part" x="{}" y="{}">{}</text><text class="count" x="{}" y="{}">{:,} pairs</text>'
+    ).format(x, y - 1, name, x, y + 12, row["pairs"])
 
 
 def _mark(scale: _Scale, side: str, value: float, interval: Row, y: float, text: str) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from gateway.shadow.canary.controls import controls_before
 from gateway.shadow.canary.design import Design, design
@@ -13,7 +14,7 @@ from gateway.shadow.canary.draw import Draw, draw
 from gateway.shadow.canary.inflate import OutOfReach, inflate
 from gateway.shadow.canary.mark import cache_salt
 from gateway.shadow.canary.mix import LiveMix
-from gateway.shadow.canary.pace import is_due
+from gateway.shadow.canary.pace import is_due, seconds_between_looks
 from gateway.shadow.canary.plan import Plan
 from gateway.shadow.canary.prompt import Prompt, RoutingTokens, own_lengths, prompt_of
 from gateway.shadow.canary.request import requests
@@ -28,10 +29,6 @@ from gateway.shadow.suites.task import Suite
 
 REASON = "canary"
 HOUR = 3_600.0
-
-
-async def _a_second() -> None:
-    await asyncio.sleep(1)
 
 
 class Canaries:
@@ -62,12 +59,14 @@ class Canaries:
         live_requests: Callable[[], int] = lambda: 0,
         busy: Callable[[], bool] = lambda: False,
         at_once: int = 4,
-        pause: Callable[[], Awaitable[None]] = _a_second,
+        pause: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`live_requests`: so far. `busy`: canaries are shed first. `now`: since 1970. `pause`: between looks."""
+        """`live_requests`: so far. `busy`: canaries are shed first. `now`: since 1970. `pause`: between looks whether
+        one is due; by default as long as the plan's rate allows."""
         self._plan, self._suite, self._served, self._tokens = plan, suite, served, tokens
         self._client, self._writer, self._spending, self._evidence = client, writer, spending, evidence
-        self._secret, self._now, self._pause = secret, now, pause
+        self._secret, self._now = secret, now
+        self._pause = pause or partial(asyncio.sleep, seconds_between_looks(plan.rate))
         self._mix, self._live_requests, self._busy, self._at_once = mix, live_requests, busy, at_once
         self._next: dict[str, int] = {}
         self._under_way = 0

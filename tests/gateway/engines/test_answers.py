@@ -166,6 +166,28 @@ class TestTasks:
         known = book(pass_rate=0.0, slips=["unfinished"])  # which this task is never left
         assert len({known.sample(known.known["T/1"], str(draw), 0).kind for draw in range(50)}) > 1
 
+    def test_a_task_may_say_its_own_rate_and_what_is_wrong(self) -> None:
+        told = make_task(1).model_copy(update={"pass_rate": 0.25, "wrong": ("    return 1\n", "    return 2\n")})
+        known = TaskBook([told], TaskSettings(file=Path("unread"), pass_rate=0.9), seed=0, model=MODEL)
+        assert known.table()[0]["solved_rate"] == 0.25
+        found = Counter(known.sample(known.known[told.task_id], str(draw), 0).solution for draw in range(2_000))
+        assert set(found) == {told.canonical_solution, *told.wrong}
+        assert found[told.canonical_solution] / 2_000 == pytest.approx(0.25, abs=0.05)
+        slipping = TaskSettings(file=Path("unread"), slips=frozenset({"wrong-return"}))
+        known = TaskBook([told], slipping, seed=0, model=MODEL)
+        kinds = {known.sample(known.known[told.task_id], str(draw), 0).kind for draw in range(200)}
+        assert kinds == {"right", "wrong-return"}
+
+    def test_long_prompts_may_be_solved_less_often(self) -> None:
+        settings = TaskSettings(file=Path("unread"), pass_rate=1.0, length_factors={8_192: 0.2, 512: 1.0})
+        at = [settings.length_factor(tokens) for tokens in (0, 512, 2_048, 8_192, 100_000)]
+        assert at == pytest.approx([1.0, 1.0, 0.6, 0.2, 0.2])
+        known = TaskBook(TASKS, settings, seed=0, model=MODEL)
+        task = known.known["T/1"]
+        right = fmean(known.sample(task, str(draw), 0, 2_048).kind == "right" for draw in range(2_000))
+        assert right == pytest.approx(0.6, abs=0.05)
+        assert TaskSettings(file=Path("unread")).length_factor(5_000) == 1.0
+
     @pytest.mark.parametrize(
         ("line", "said"),
         [

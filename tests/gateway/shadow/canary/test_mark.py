@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from gateway.engines.simulated.kv import Prompt as CachedPrompt
 from gateway.engines.simulated.rules import check_generation
 from gateway.send import OURS
 from gateway.shadow.canary.mark import HEADER, cache_salt, mark, marked
-from gateway.shadow.canary.pace import is_due
+from gateway.shadow.canary.pace import is_due, seconds_between_looks
 from gateway.shadow.canary.plan import PerHour, PerLiveRequest
 from gateway.shadow.canary.prompt import prompt_of
 from gateway.shadow.canary.request import CHAT, COMPLETIONS, requests
@@ -74,3 +75,9 @@ def test_pace() -> None:
     assert is_due(hourly, hours=0.084, live_requests=0)
     assert not is_due(seldom, hours=99, live_requests=99)
     assert is_due(seldom, hours=0, live_requests=100)
+
+
+def test_it_is_looked_as_often_as_draws_may_be_due() -> None:
+    assert seconds_between_looks(PerHour(per_hour=12)) == 1
+    assert seconds_between_looks(PerLiveRequest(per_live_request=1)) == 1
+    assert seconds_between_looks(PerHour(per_hour=10_000)) == pytest.approx(0.09)
