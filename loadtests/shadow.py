@@ -49,7 +49,9 @@ class Row:
 
 
 @contextlib.contextmanager
-def gateway(folder: pathlib.Path, upstreams: list[int], *, sampled: bool) -> Iterator[tuple[int, int]]:
+def gateway(
+    folder: pathlib.Path, upstreams: list[int], *, sampled: bool, scorers: int = 0
+) -> Iterator[tuple[int, int]]:
     """Its port and process id."""
     port = free_port()
     keys = folder / "keys"
@@ -61,8 +63,8 @@ def gateway(folder: pathlib.Path, upstreams: list[int], *, sampled: bool) -> Ite
     ]
     config: dict[str, object] = {"port": port, "api_key_file": str(keys), "pools": pools}
     if sampled:
-        # None are scored: nothing of this load is a task, and the CPU is the load generator's and the gateway's.
-        config["shadow"] = {"keys": {"bench": 1.0}, "store": f"sqlite:///{folder / 'shadow.db'}", "scorers": 0}
+        store = f"sqlite:///{folder / 'shadow.db'}"
+        config["shadow"] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
     file = folder / f"yardstick-{sampled}.yaml"
     file.write_text(json.dumps(config))  # JSON is YAML
     command = [str(pathlib.Path(sys.executable).parent / "yardstick"), "serve", "--config", str(file)]
@@ -81,14 +83,18 @@ def gateway(folder: pathlib.Path, upstreams: list[int], *, sampled: bool) -> Ite
 
 def shadow_counts(port: int) -> tuple[dict[str, float], bool]:
     """What the tap counted, and whether the process beside has told its metrics yet."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/metrics")
-    text = connection.getresponse().read().decode()
+    text = metrics_of(port)
     found = re.findall(r"^yardstick_shadow_(sampled|dropped)_total\{[^}]*\} (\S+)", text, re.MULTILINE)
     counts = {"sampled": 0.0, "dropped": 0.0}
     for name, value in found:
         counts[name] += float(value)
     return counts, "yardstick_shadow_held" in text
+
+
+def metrics_of(port: int) -> str:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
 
 
 def compared(scenario: Scenario, off: tuple[int, int], on: tuple[int, int], upstream: int, rounds: int) -> Row:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -40,7 +40,6 @@ from gateway.shadow.sending import (
     GatewayClient,
     Matched,
     Mirrors,
-    MirrorSettings,
     Spending,
     StoreWriter,
     served_of,
@@ -150,7 +149,8 @@ class Parts:
         self._mirrors: Mirrors | None = None
         if settings.mirror.enabled and short != long:
             spending = self._spending("mirror", store)
-            self._mirrors = Mirrors(client, writer, spending, _mirror_settings(settings, sides), start.secret)
+            mirror, secret = settings.mirror, start.secret
+            self._mirrors = Mirrors(client, writer, spending, mirror, secret, priority=settings.priority)
         self._canaries: Canaries | None = None
         plan = canary_plan(config)
         drawn_from = load(plan.suite) if plan is not None else None
@@ -259,12 +259,6 @@ def wall() -> float:
 
 def _url(settings: ShadowSettings) -> str:
     return settings.store or environment("YARDSTICK_SHADOW_STORE") or f"sqlite:///{data_dir() / 'shadow.db'}"
-
-
-def _mirror_settings(settings: ShadowSettings, models: Iterable[str]) -> MirrorSettings:
-    own = settings.mirror
-    budget = dict.fromkeys(models, own.daily_tokens)
-    return MirrorSettings(at_once=own.at_once, waiting=own.waiting, daily_tokens=budget, priority=settings.priority)
 
 
 def routing_tokens(pool: PoolSettings) -> RoutingTokens:

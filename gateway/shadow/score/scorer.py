@@ -8,27 +8,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Protocol, Self
 
-from gateway.shadow.score.check import Checker, Runs
-from gateway.shadow.score.repeated import Repeated, Stopped
+from gateway.shadow.score.check import Checker
+from gateway.shadow.score.repeated import Repeated
 from gateway.shadow.score.samples import Sample
+from gateway.shadow.score.startable import Slots, StartableSlot
 from gateway.shadow.score.verdict import Verdict
 
 _AHEAD = 1000  # for each slot, so that a task of minutes does not hold up the others
 _AHEAD_BYTES = 64 << 20
-
-
-class StartableSlot(Runs, Protocol):
-    """Entered before its first run."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def interrupt(self) -> None:
-        """From any thread: a run under way is lost, and returns; entering it fails."""
 
 
 class Scorer:
@@ -38,11 +26,8 @@ class Scorer:
     """
 
     def __init__(self, checker: Checker, new_slot: Callable[[], StartableSlot], *, workers: int) -> None:
-        self._checker, self._new_slot = checker, new_slot
+        self._checker, self._slots = checker, Slots(new_slot)
         self._queue: queue.SimpleQueue[tuple[Sample, Future[Verdict]] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._slots = list[StartableSlot]()
-        self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"slot {n}") for n in range(workers)]
 
     def score(self, samples: Iterable[Sample]) -> Generator[Verdict, None, None]:
@@ -78,22 +63,18 @@ class Scorer:
             thread.join()
 
     def _stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-            slots = list(self._slots)
+        self._slots.interrupt()
         with contextlib.suppress(queue.Empty):
             while item := self._queue.get_nowait():
                 item[1].cancel()
-        for slot in slots:
-            slot.interrupt()
         self._end()
 
     def _work(self) -> None:
         """Whatever goes wrong reaches the samples of this thread, and so the one who waits for them."""
         failure: BaseException | None = None
         try:
-            with self._known_slot() as slot:
-                runs = Repeated(slot, lambda: self._stopping)
+            with self._slots.new() as slot:
+                runs = Repeated(slot, lambda: self._slots.stopping)
                 while item := self._queue.get():
                     sample, future = item
                     try:
@@ -104,12 +85,3 @@ class Scorer:
             failure = error
         while failure and (item := self._queue.get()):
             item[1].set_exception(failure)
-
-    def _known_slot(self) -> StartableSlot:
-        """Not started yet, and already where `_stop` finds it."""
-        slot = self._new_slot()
-        with self._lock:
-            if self._stopping:
-                raise Stopped
-            self._slots.append(slot)
-        return slot

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.shadow.sending.canaries import Canaries
 from gateway.shadow.sending.client import Answer, GatewayClient
-from gateway.shadow.sending.mirrors import Matched, Mirrors, MirrorSettings
+from gateway.shadow.sending.mirrors import Matched, Mirrors
 from gateway.shadow.sending.served import served_of
 from gateway.shadow.sending.spending import Spending
 from gateway.shadow.sending.writing import StoreWriter
@@ -18,7 +18,6 @@ __all__ = [
     "Canaries",
     "GatewayClient",
     "Matched",
-    "MirrorSettings",
     "Mirrors",
     "Spending",
     "StoreWriter",

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import Field
-
-from gateway.config_base import Count, Settings
+from gateway.config_shadow import MirrorSettings
 from gateway.shadow.canary.mark import cache_salt
 from gateway.shadow.canary.request import CanaryRequest
 from gateway.shadow.gate.draws import Served
@@ -20,14 +18,7 @@ from gateway.shadow.sending.writing import StoreWriter
 from gateway.shadow.store import Counter, Role, Run, Sample, Side, State
 
 REASON = "mirror"
-
-
-class MirrorSettings(Settings):
-    at_once: Count = Field(default=2, description="mirrors under way at the same time")
-    waiting: int = Field(default=16, ge=0, description="that wait for that; more are shed")
-    daily_tokens: Mapping[str, Count] = Field(description="by model: tokens a day, UTC, prompts and answers")
-    answer_tokens: Count = Field(default=1_024, description="reserved for an answer whose request has no max_tokens")
-    priority: int | None = Field(default=None, description="vLLM's `priority`; higher numbers wait longer")
+_ANSWER_TOKENS = 1_024  # reserved for an answer whose request has no max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +51,12 @@ class Mirrors:
         spending: Spending,
         settings: MirrorSettings,
         secret: bytes,
+        *,
+        priority: int | None = None,
     ) -> None:
+        """`priority`: vLLM's; higher numbers wait longer."""
         self._client, self._writer, self._spending = client, writer, spending
-        self._settings, self._secret = settings, secret
+        self._settings, self._secret, self._priority = settings, secret, priority
         self._queue = asyncio.Queue[Matched]()
         self._held = 0
 
@@ -82,8 +76,8 @@ class Mirrors:
     def _refusal(self, matched: Matched) -> str:
         if self._held >= self._settings.at_once + self._settings.waiting:
             return "busy"
-        model = matched.other.model
-        return "budget" if self._spending.used(model) >= self._settings.daily_tokens.get(model, 0) else ""
+        used = self._spending.used(matched.other.model)
+        return "budget" if used >= self._settings.daily_tokens else ""
 
     async def run(self) -> None:
         """Until cancelled; what was not answered by then is stored as cancelled."""
@@ -112,7 +106,7 @@ class Mirrors:
     def _most(self, matched: Matched) -> dict[str, int]:
         """Tokens that it may cost: the other family may take a quarter more for the same text."""
         given = (matched.body.get(name) for name in ("max_completion_tokens", "max_tokens"))
-        most = next((value for value in given if type(value) is int and value > 0), self._settings.answer_tokens)
+        most = next((value for value in given if type(value) is int and value > 0), _ANSWER_TOKENS)
         return {matched.other.model: matched.sample.prompt_tokens * 5 // 4 + most}
 
     def _request(self, matched: Matched) -> CanaryRequest:
@@ -120,8 +114,8 @@ class Mirrors:
         body |= {"model": matched.other.model, "cache_salt": cache_salt(self._secret, matched.sample.id)}
         if "n" in body:
             body["n"] = 1  # the first answer is the one that is scored
-        if self._settings.priority is not None:
-            body["priority"] = self._settings.priority
+        if self._priority is not None:
+            body["priority"] = self._priority
         return CanaryRequest(matched.route, matched.other.model, body)
 
 

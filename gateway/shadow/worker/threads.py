@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from gateway.shadow.score.repeated import Repeated, Stopped
-from gateway.shadow.score.scorer import StartableSlot
+from gateway.shadow.score.repeated import Repeated
+from gateway.shadow.score.startable import Slots, StartableSlot
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim
 
@@ -38,13 +38,10 @@ class SlotThreads:
         *,
         slots: int,
     ) -> None:
-        self._new_slot, self._verdicts = new_slot, verdicts
+        self._slots, self._verdicts = Slots(new_slot), verdicts
         # SimpleQueue: its `put` may be called by a signal handler, whatever this thread is doing.
         self._given: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._slots = list[StartableSlot]()
-        self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"worker slot {n}") for n in range(slots)]
         self.free = 0
         """Slots that have started and are given nothing yet."""
@@ -57,14 +54,10 @@ class SlotThreads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._stopping = True
-            slots = list(self._slots)
+        self._slots.interrupt()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._given.get_nowait()
-        for slot in slots:
-            slot.interrupt()
         for _ in self._threads:
             self._given.put(None)
         for thread in self._threads:
@@ -103,8 +96,8 @@ class SlotThreads:
 
     def _work(self) -> None:
         try:
-            with self._known_slot() as slot:
-                runs = Repeated(slot, lambda: self._stopping)
+            with self._slots.new() as slot:
+                runs = Repeated(slot, lambda: self._slots.stopping)
                 self._finished.put(Finished())
                 while (claim := self._given.get()) is not None:
                     self._finished.put(self._done(claim, runs))
@@ -116,12 +109,3 @@ class SlotThreads:
             return Finished(claim, self._verdicts(claim, runs))
         except BaseException as error:
             return Finished(claim, failure=error)
-
-    def _known_slot(self) -> StartableSlot:
-        """Not started yet, and already where it can be interrupted."""
-        slot = self._new_slot()
-        with self._lock:
-            if self._stopping:
-                raise Stopped
-            self._slots.append(slot)
-        return slot

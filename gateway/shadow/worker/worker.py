@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from gateway.shadow.score.scorer import StartableSlot
+from gateway.shadow.score.startable import StartableSlot
 from gateway.shadow.score.verdict import Verdict
 from gateway.shadow.store import Claim, Score, Store, StoreUnavailable
 from gateway.shadow.worker.pause import Pause, because_of_control, because_of_sandbox

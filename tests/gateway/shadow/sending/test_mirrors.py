@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gateway.config_shadow import MirrorSettings
 from gateway.shadow.canary.request import CHAT
-from gateway.shadow.sending import GatewayClient, Matched, Mirrors, MirrorSettings, Spending
+from gateway.shadow.sending import GatewayClient, Matched, Mirrors, Spending
 from gateway.shadow.store import Counter, Role, State, Store
 from tests.conftest import StartFake
 from tests.fakes.server import FakeServer, answer, says, silence, unary
@@ -23,13 +24,15 @@ def matched(number: int = 0) -> Matched:
 
 
 @asynccontextmanager
-async def mirroring(gateway: FakeServer, store: Store, **settings: Any) -> AsyncIterator[Mirrors]:
+async def mirroring(
+    gateway: FakeServer, store: Store, *, priority: int | None = None, **settings: Any
+) -> AsyncIterator[Mirrors]:
     time, client = Time(), GatewayClient(gateway.url, SECRET, timeout=20)
     writer = writer_of(store, now=time)
     spending = Spending("mirror", writer, time)
     spending.restore(store.evidence)
-    given = MirrorSettings(**{"daily_tokens": {SECOND.model: 100_000}, **settings})
-    mirrors = Mirrors(client, writer, spending, given, SECRET)
+    given = MirrorSettings(**{"daily_tokens": 100_000, **settings})
+    mirrors = Mirrors(client, writer, spending, given, SECRET, priority=priority)
     task = asyncio.ensure_future(mirrors.run())
     try:
         yield mirrors
@@ -78,7 +81,7 @@ async def test_beyond_what_may_wait(fakes: StartFake, store: Store) -> None:
 
 
 async def test_a_days_budget_also_after_a_restart(fakes: StartFake, store: Store) -> None:
-    gateway, budget = await fakes(says(answer(unary()))), {SECOND.model: 10}
+    gateway, budget = await fakes(says(answer(unary()))), 10
     async with mirroring(gateway, store, daily_tokens=budget) as mirrors:
         assert mirrors.offer(matched())
         assert not mirrors.offer(matched(1))  # reserved
