@@ -41,7 +41,7 @@ from loadtests.shadow import MODELS, gateway, metrics_of, shadow_counts
 
 _PRESETS = ("codegeex4-9b-h100", "iquest-40b-loop-tp4-h100")
 _TURN = 12.0  # seconds
-_TOKENS = 96
+_TOKENS = 48
 _WORST = 0.99
 _RESAMPLED = 2_000
 _LONGEST_WAIT = 180.0
@@ -198,8 +198,8 @@ def wait_until_listening(port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--rounds", type=int, default=12, choices=range(4, 61), metavar="4-60")
-    parser.add_argument("--rate", type=float, default=4.0, help="requests a second (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=16, choices=range(4, 61), metavar="4-60")
+    parser.add_argument("--rate", type=float, default=12.0, help="requests a second (default: %(default)s)")
     options = parser.parse_args()
     console = Console(stderr=options.json)
     rounds, counts = measured(options.rounds, options.rate, console)
