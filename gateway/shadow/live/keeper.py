@@ -6,7 +6,6 @@ so it stays small, and so does what is lost when the process inside is killed: i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -15,7 +14,6 @@ import time
 import traceback
 
 _LONG_LIFE = 60.0  # seconds after which a process that ends is started again at once
-_NICE = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
@@ -44,7 +42,6 @@ def _run_once(line: bytes) -> int:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _yield_to_others()
         from gateway.shadow.live.process import main as run
 
         code = run(line)
@@ -56,14 +53,6 @@ def _run_once(line: bytes) -> int:
     finally:
         sys.stderr.flush()
         os._exit(code)
-
-
-def _yield_to_others() -> None:
-    """The gateway comes first. This process is a session of its own, so where the kernel schedules by sessions
-    (autogroup) its own niceness would count for nothing."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
-        file.write(str(_NICE))
 
 
 if __name__ == "__main__":

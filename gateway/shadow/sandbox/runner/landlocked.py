@@ -124,7 +124,7 @@ class LandlockWalls:
 
     def _confine(self, request: Request) -> None:
         parent = os.getppid()
-        linux.own_process_group()
+        os.setsid()
         os.chdir(self._tmp)
         limits.first_to_be_killed()
         linux.die_with_parent(parent)

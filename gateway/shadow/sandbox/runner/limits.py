@@ -16,6 +16,7 @@ _LOCKED = 64 * 1024
 
 def apply(limits: Limits, others: int) -> None:
     """Bound this process and all that it starts. ``others``: how many threads its user already has."""
+    os.nice(19)
     cpu = math.ceil(limits.cpu) + _SPARE_CPU_SECONDS
     _set(resource.RLIMIT_CPU, cpu)
     _set(resource.RLIMIT_AS, _address_space() + _SPARE_MEMORY * limits.memory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 
@@ -54,19 +53,6 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 def unshare(flags: int) -> None:
     check(libc.unshare(flags), "unshare")
-
-
-def own_process_group() -> None:
-    """No signal to a group reaches others, or comes from them. (A session of its own would be a scheduling group.)"""
-    os.setpgid(0, 0)
-
-
-def yield_to_others(nice: int) -> None:
-    """Whoever else wants the CPU comes first, in other sessions too: where the kernel schedules by sessions
-    (autogroup), a process's own niceness counts for nothing outside of its session."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
-        file.write(str(nice))
 
 
 def enter_namespace(descriptor: int, kind: int) -> None:

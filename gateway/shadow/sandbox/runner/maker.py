@@ -101,7 +101,7 @@ def _make(files: int, own_pids: int, kept: Kept, filter_: bytes) -> tuple[int, s
 
 def _be_first(files: int, kept: Kept, filter_: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    linux.own_process_group()
+    os.setsid()
     limits.first_to_be_killed()
     _isolate(files, kept)
     linux.drop_capabilities()

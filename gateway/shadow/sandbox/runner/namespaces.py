@@ -128,7 +128,7 @@ class NamespaceWalls:
         return pid
 
     def _confine(self, request: Request, inside: dict[str, int], own_proc: bool = False) -> None:
-        linux.own_process_group()
+        os.setsid()
         limits.first_to_be_killed()
         for name, kind in _JOINED.items():
             linux.enter_namespace(inside[name], kind)

@@ -26,7 +26,6 @@ _MESSAGE = 1 << 17
 _REASON = 2000  # characters
 _DESCRIPTORS = 3
 _LOOK_EVERY_MS = 50
-_NICE = 19  # jobs inherit it, and the whole slot is one session
 _ALWAYS = ("unittest", "unittest.mock")
 
 
@@ -49,7 +48,6 @@ def main(settings: dict[str, Any]) -> NoReturn:
     walls = _walls(settings)
     walls.enter()
     linux.adopt_orphans()
-    linux.yield_to_others(_NICE)
     skipped, threaded = _warm(settings["preload"])
     walls.seal()
     null = os.open("/dev/null", os.O_RDWR)

@@ -95,11 +95,11 @@ for name in names:
         raised.append(name)
     except (OSError, ValueError): pass
 report({"limits": [resource.getrlimit(getattr(resource, name)) for name in names], "raised": raised,
-        "nice": os.getpriority(os.PRIO_PROCESS, 0), "group": os.getpgrp() == os.getpid()})
+        "nice": os.getpriority(os.PRIO_PROCESS, 0), "session": os.getsid(0) == os.getpid()})
 """
     found = told(slot, code, cpu=7.0, files=1 << 20)
     assert found["limits"] == [[1, 1], [9, 9], [1 << 20, 1 << 20], [0, 0]]
-    assert (found["raised"], found["nice"], found["group"]) == ([], 19, True)
+    assert (found["raised"], found["nice"], found["session"]) == ([], 19, True)
 
 
 def test_it_can_write_nowhere_but_to_its_own_folder(slot: Slot) -> None:

@@ -3,7 +3,7 @@
 To ask the objects writes to the reference counts of what they hold, and in a forked process every page that is written
 to is copied first: of a warm process's 60,000 functions and 9,000 classes that is most of its memory.
 
-What is read are addresses that CPython (3.11 to 3.13) changes with what they stand for: a function's code and defaults,
+What is read are addresses that CPython (3.10 to 3.13) changes with what they stand for: a function's code and defaults,
 a class's bases, and the version of a dict, a number that no two states of any dicts share. Where they lie is found by
 trying, not known; an interpreter in which they are not found is asked as if there were no such thing.
 """
