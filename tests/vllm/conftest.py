@@ -19,7 +19,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     here = [item for item in items if item.path.is_relative_to(_HERE)]
     for item in here:
         item.add_marker(pytest.mark.vllm)
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_SECONDS))
     if config.option.markexpr:

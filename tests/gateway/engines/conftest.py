@@ -34,7 +34,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if str(chosen.get("engine", "")).startswith("vllm"):
             item.add_marker(pytest.mark.vllm)
             item.add_marker(pytest.mark.timeout(_VLLM_SECONDS))
-            item.add_marker(pytest.mark.xdist_group(str(chosen["engine"])))  # one start of its servers for all of them
             if not config.option.markexpr:
                 left_out.append(item)
                 continue

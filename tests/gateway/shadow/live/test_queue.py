@@ -49,7 +49,7 @@ class Listening:
         return found[0]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_live_answer_is_told_at_once(fakes: StartFake, beside: Beside, redis: RedisServer) -> None:
     redis.empty()
     short = await fakes(script=right_or_wrong)
@@ -65,7 +65,7 @@ async def test_a_live_answer_is_told_at_once(fakes: StartFake, beside: Beside, r
     assert run_id in {scored.run.id for drawn in stored for scored in drawn.runs}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_it_may_score_beside_the_gateway_as_well(fakes: StartFake, beside: Beside, redis: RedisServer) -> None:
     need_any()
     redis.empty()
@@ -84,6 +84,7 @@ async def test_it_may_score_beside_the_gateway_as_well(fakes: StartFake, beside:
 
 async def test_what_nobody_told_is_told_later(store: Store, time: Time, redis: RedisServer) -> None:
     """As after a crash between the store and the queue. Again and again, until it is scored; what is new is not."""
+    redis.empty()
     old, new = waiting(store, 0), waiting(store, 100)
     time.now = NOON + 60
     with RunQueue(QueueServer(redis.url), lambda _: None) as queue:
