@@ -121,10 +121,7 @@ def threshold(
     recommendation = _recommendation(found, live, short, long, constraints)
     assumed = (*_assumed(short, long, rate, requests, loads.beyond), *live.assumed)
     answer = Answer(recommendation, constraints, found, kind, config.routing.threshold, assumed)
-    if as_json:
-        click.echo(json.dumps(document(answer), indent=2))
-    else:
-        shown(answer)
+    click.echo(json.dumps(document(answer), indent=2)) if as_json else shown(answer)
     sys.stdout.flush()  # a reader that went away is noticed here, not after the answer
     return _CODES[recommendation.status]
 
