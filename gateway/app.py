@@ -38,6 +38,8 @@ from gateway.shadow.tap.tap import Settings as TapSettings
 from gateway.shadow.tap.tap import Tap
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.record import ConfigState, Recorder, States, TapTotals
+from gateway.telemetry.traces import Traces
+from gateway.telemetry.traces.totals import TraceTotals
 from gateway.upstream import Endpoint, EndpointNow
 
 _RELAYED = {route.value.encode(): route for route in Route}
@@ -70,10 +72,11 @@ class Gateway:
         material: Material | None = None,
         telemetry: Telemetry | None = None,
         beside: Beside | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """``material``: what was read for this configuration already. Raises ValueError if a file can't be used.
 
-        ``beside``: the shadow process, if there is one.
+        ``beside``: the shadow process, if there is one. ``traces``: of this process, if they go anywhere.
         """
         telemetry = telemetry or Telemetry()
         self.clock = Clock(time.monotonic())
@@ -86,6 +89,8 @@ class Gateway:
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
             self.registry.register(collector)
         self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
+        self.traces = self.recorder.traces = traces
+        self.registry.register(TraceTotals(traces))
         threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
         self._secret = beside.secret if beside is not None else None
         self.tap = _tap(config, beside, secrets.token_hex(4)) if beside is not None else None
@@ -193,6 +198,8 @@ class Gateway:
         self.timeouts = generation.config.timeouts
         self._keys = generation.keys
         self._serve = generation.serve
+        if self.traces is not None:
+            self.traces.follow(generation.config.traces)
 
     def _retire(self, old: Generation) -> None:
         """Endpoints that are gone: what is under way there goes on, what is idle is closed."""
@@ -230,6 +237,8 @@ class Gateway:
             for _, endpoint in self._endpoints():
                 endpoint.close_idle()
             self._publish(self.registry)
+            if self.traces is not None:
+                await asyncio.to_thread(self.traces.close)
             if self.log is not None:
                 await asyncio.to_thread(self.log.close)
 

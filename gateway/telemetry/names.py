@@ -99,3 +99,9 @@ CONFIG_RELOADS = Name(
     "yardstick_config_reloads", "Changed configurations that were taken (applied) or not (refused)", ("outcome",), "max"
 )
 CONFIG_IN_USE = Name("yardstick_config_in_use", "Workers that serve with the settings of this hash", ("hash",))
+TRACES = Name(
+    "yardstick_traces",
+    "Traces of requests, by why they are kept (sampled, client, error, slow), or dropped because there were too many",
+    ("outcome",),
+)
+SPANS = Name("yardstick_spans", "OpenTelemetry spans of kept traces, by outcome (sent or lost)", ("outcome",))
