@@ -36,6 +36,8 @@ from gateway.shadow.tap.tap import Tap
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.record import Recorder
 from gateway.telemetry.states import ConfigState, States, TapTotals
+from gateway.telemetry.traces import Traces
+from gateway.telemetry.traces.totals import TraceTotals
 from gateway.upstream import Endpoint, EndpointNow
 
 VERSION = "0.1.0"
@@ -66,10 +68,11 @@ class Gateway:
         material: Material | None = None,
         telemetry: Telemetry | None = None,
         beside: Beside | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """``material``: what was read for this configuration already. Raises ValueError if a file can't be used.
 
-        ``beside``: the shadow process, if there is one.
+        ``beside``: the shadow process, if there is one. ``traces``: of this process, if they go anywhere.
         """
         telemetry = telemetry or Telemetry()
         self.clock = Clock(time.monotonic())
@@ -81,6 +84,8 @@ class Gateway:
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
             self.registry.register(collector)
         self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
+        self.traces = self.recorder.traces = traces
+        self.registry.register(TraceTotals(traces))
         threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
         self.tap = _tap(config, beside, secrets.token_hex(4)) if beside is not None else None
         self._builder = Builder(self.clock, threads, self.recorder, report, lambda: self.generation, self.tap)
@@ -161,6 +166,8 @@ class Gateway:
         self.timeouts = generation.config.timeouts
         self._admission.keys = generation.keys
         self._serve = generation.serve
+        if self.traces is not None:
+            self.traces.follow(generation.config.traces)
 
     def _retire(self, old: Generation) -> None:
         """Endpoints that are gone: what is under way there goes on, what is idle is closed."""
@@ -198,6 +205,8 @@ class Gateway:
             for _, endpoint in self._endpoints():
                 endpoint.close_idle()
             self._publish(self.registry)
+            if self.traces is not None:
+                await asyncio.to_thread(self.traces.close)
             if self.log is not None:
                 await asyncio.to_thread(self.log.close)
 

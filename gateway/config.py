@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from gateway.config_base import Bytes, Seconds, Settings
 from gateway.config_engine import EngineSettings
 from gateway.config_shadow import ShadowSettings
+from gateway.config_traces import TraceSettings
 
 AUTO = "auto"
 
@@ -257,6 +258,11 @@ class Config(Settings):
     drain: DrainSettings = Field(default=DrainSettings(), description="in seconds: how `yardstick serve` ends")
     shadow: ShadowSettings | None = Field(
         default=None, description="shadow-eval beside live traffic; default: there is none"
+    )
+    traces: TraceSettings = Field(
+        default=TraceSettings(),
+        description="which requests are traced, where OTEL_EXPORTER_OTLP_ENDPOINT or another of OpenTelemetry's"
+        " variables names a receiver; without one, none",
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port, for as many cores"

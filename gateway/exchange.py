@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from gateway.errors import ApiError
+from gateway.telemetry.traces import Trace
 
 STATUS_LINE = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -67,6 +68,7 @@ class Exchange:
         "shadow",
         "started",
         "status",
+        "trace",
         "watcher",
     )
 
@@ -89,6 +91,7 @@ class Exchange:
         self.status = 0
         self._head: bytes | None = None
         self.watcher: Watcher | None = None
+        self.trace: Trace | None = None
 
     def header_size(self, target: bytes) -> int:
         return len(target) + sum(len(name) + len(value) for name, value in self.headers)

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from gateway.shadow.live.start import shadow_process
 from gateway.shadow.tap import Beside
 from gateway.telemetry import shared
 from gateway.telemetry.log import LineLog
+from gateway.telemetry.traces import open_traces
 from gateway.workers import Applied, Drain, Listeners, Order, Post, Reload, Supervisor
 
 BACKLOG = 4096
@@ -101,7 +103,8 @@ async def _alone(source: Source, material: Material, listeners: Listeners, besid
     loop.add_signal_handler(signal.SIGTERM, lambda: ending.ask(delayed=True))
     loop.add_signal_handler(signal.SIGINT, lambda: ending.ask(delayed=False))
     log = LineLog(sys.stdout.fileno()) if material.config.access_log else None
-    gateway = Gateway(material.config, say, log, material=material, beside=beside)
+    traces = open_traces(material.config.traces, time.perf_counter, say)
+    gateway = Gateway(material.config, say, log, material=material, beside=beside, traces=traces)
     return await serve(gateway, listeners, ending, say, lambda: follow(source, gateway, hangup, say))
 
 
@@ -121,8 +124,15 @@ async def _as_worker(
 
     log = LineLog(sys.stdout.fileno(), at_once=select.PIPE_BUF) if material.config.access_log else None
     telemetry = _shared_telemetry(number, slots)
-    gateway = Gateway(material.config, tell, log, material=material, telemetry=telemetry, beside=beside)
+    # Here, after the fork; what is told of losses comes from another thread, and the post is this one's.
+    traces = open_traces(material.config.traces, time.perf_counter, lambda line: _call_in(loop, tell, line))
+    gateway = Gateway(material.config, tell, log, material=material, telemetry=telemetry, beside=beside, traces=traces)
     return await serve(gateway, listeners, ending, lambda line: None, lambda: _obey(orders, gateway, tell))
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, tell: Callable[[str], None], line: str) -> None:
+    with contextlib.suppress(RuntimeError):  # it is closed: nobody listens any more
+        loop.call_soon_threadsafe(tell, line)
 
 
 def _take_order(post: Post, orders: asyncio.Queue[Order], ending: Ending) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
@@ -106,16 +108,23 @@ class Sender:
         fresh = bool(tried)
         tried.append(endpoint)
         attempt = Attempt(endpoint, weight)
+        trace = exchange.trace
+        if trace is not None:
+            trace.sending(endpoint, pool.name, request)
         try:
             connection = attempt.connection = await self._upstream.connect(endpoint, fresh=fresh)
             relay.watch(connection)
             head = connection.write(_pieces(exchange, request, endpoint))
             relay.sent()
             await head
+            if trace is not None:
+                trace.answered(connection.status)
             self._judge_head(pool, attempt, tried)
         except BaseException as error:
             attempt.close()
             self._judge_failure(pool, endpoint, error)
+            if trace is not None:
+                trace.failed(_why(error))
             if isinstance(error, Broken):
                 raise ApiError(502, f"{endpoint.address}: {error}.", code="upstream_broken") from None
             raise
@@ -144,12 +153,30 @@ def _pieces(exchange: Exchange, request: Request, endpoint: Endpoint) -> Pieces:
     headers, fields = exchange.headers, exchange.fields
     if fields.get(b"connection", b"close") not in USUAL_CONNECTION or len(fields) < len(headers):
         headers = end_to_end(headers)
+    left_out, trace = _NOT_SENT_ON, exchange.trace
+    if trace is not None and trace.left_out:
+        left_out |= trace.left_out
     for name, value in headers:
-        if name not in _NOT_SENT_ON and not name.startswith(OURS):
+        if name not in left_out and not name.startswith(OURS):
             head.append(b"%b: %b\r\n" % (name, value))
+    if trace is not None:
+        head.append(trace.upstream())
     length = sum(map(len, body))
     head.append(_REQUEST_END % (exchange.request_id, length))
     return [b"".join(head), *body]
+
+
+def _why(error: BaseException) -> str:
+    """A failed attempt's `error.type` in a trace; empty where the status says it."""
+    if isinstance(error, ApiError):
+        return error.code
+    if isinstance(error, Declined):
+        return ""
+    if isinstance(error, Unsent):
+        return "stale_connection" if error.stale else "connection_failed"
+    if isinstance(error, Broken):
+        return "upstream_broken"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
 
 
 def _retry_after(attempt: Attempt) -> float:

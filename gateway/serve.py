@@ -71,6 +71,7 @@ class Serve:
 
     async def __call__(self, exchange: Exchange, route: Route) -> None:
         record = self._recorder.begin(exchange, route.value)
+        exchange.trace = record.begin_trace(exchange)
         copy: Copied | None = None
         try:
             operator = self._config.operator_fields or exchange.shadow

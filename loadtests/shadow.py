@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
@@ -54,6 +55,29 @@ def gateway(
     folder: pathlib.Path, upstreams: list[int], *, sampled: bool, scorers: int = 0, most: float | None = None
 ) -> Iterator[tuple[int, int]]:
     """Its port and process id. `most`: samples a second that are copied, if not the setting's default."""
+    config: dict[str, object] = {}
+    if sampled:
+        store = f"sqlite:///{folder / 'shadow.db'}"
+        shadow: dict[str, object] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
+        config["shadow"] = shadow if most is None else shadow | {"most_per_second": most}
+    with serving(folder, f"{sampled}", upstreams, config) as (port, process):
+        end = time.monotonic() + 60
+        while sampled and not shadow_counts(port)[1]:
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit("the gateway ended, or no process beside it answered within 60 s")
+            time.sleep(0.1)
+        yield port, process.pid
+
+
+@contextlib.contextmanager
+def serving(
+    folder: pathlib.Path,
+    name: str,
+    upstreams: list[int],
+    settings: Mapping[str, object],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A gateway with these settings besides the usual ones, ready: its port and process."""
     port = free_port()
     keys = folder / "keys"
     keys.write_text(f"bench:sha256:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
@@ -62,23 +86,18 @@ def gateway(
         {"model": model, "endpoints": [{"url": f"http://127.0.0.1:{upstream}"}]}
         for model, upstream in zip(MODELS, upstreams, strict=True)
     ]
-    config: dict[str, object] = {"port": port, "api_key_file": str(keys), "pools": pools}
-    if sampled:
-        store = f"sqlite:///{folder / 'shadow.db'}"
-        shadow: dict[str, object] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
-        config["shadow"] = shadow if most is None else shadow | {"most_per_second": most}
-    file = folder / f"yardstick-{sampled}.yaml"
+    config = {"port": port, "api_key_file": str(keys), "pools": pools, **settings}
+    file = folder / f"yardstick-{name}.yaml"
     file.write_text(json.dumps(config))  # JSON is YAML
     command = [str(pathlib.Path(sys.executable).parent / "yardstick"), "serve", "--config", str(file)]
-    with open(folder / f"log-{sampled}", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    own = {**os.environ, **(environment or {})}
+    with (
+        open(folder / f"log-{name}", "wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=own) as process,
+    ):
         try:
             wait_ready(port, process)
-            end = time.monotonic() + 60
-            while sampled and not shadow_counts(port)[1]:
-                if process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit("the gateway ended, or no process beside it answered within 60 s")
-                time.sleep(0.1)
-            yield port, process.pid
+            yield port, process
         finally:
             process.terminate()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
@@ -14,6 +14,9 @@ import uvloop
 from gateway.shadow.tap import Beside
 from tests.fakes.gateway import RunningGateway, config_for, running
 from tests.fakes.server import FakeServer, Script
+
+if TYPE_CHECKING:
+    from tests.fakes.otlp import Received
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -33,6 +36,32 @@ StartGateway = Callable[..., Awaitable[RunningGateway]]
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that `yardstick serve` runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def no_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's settings of whoever runs the tests are none of theirs."""
+    for name in tuple(os.environ):
+        if name.startswith("OTEL_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Of OTLP."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def received(protocol: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Received]:
+    """A receiver that the environment names, for one protocol after the other."""
+    from tests.fakes.otlp import receiver  # here, for it imports gRPC
+
+    with receiver(protocol) as found:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+        yield found
 
 
 @pytest.fixture

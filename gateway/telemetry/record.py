@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.totals import Relayed, Totals
+from gateway.telemetry.traces import Ended, Trace, Traces
 from routing.length import Decision
 
 
@@ -21,6 +22,11 @@ class Asked(Protocol):
     request_id: bytes
     key_name: str
     shadow: bool
+
+
+class Traced(Asked, Protocol):
+    headers: list[tuple[bytes, bytes]]
+    fields: dict[bytes, bytes]
 
 
 class Recorder:
@@ -34,6 +40,8 @@ class Recorder:
         self.log = log
         self.totals = Totals()
         registry.register(self.totals)
+        self.traces: Traces | None = None
+        """Set where spans are sent somewhere."""
         self._second = 0
         self._stamp = ""
 
@@ -66,7 +74,17 @@ class Recorder:
 class Record:
     """One request, from its last byte to the end of its answer. `end` must be called once."""
 
-    __slots__ = ("_began", "_decision", "_exchange", "_outcome", "_problem", "_recorder", "_relayed", "_route")
+    __slots__ = (
+        "_began",
+        "_decision",
+        "_exchange",
+        "_outcome",
+        "_problem",
+        "_recorder",
+        "_relayed",
+        "_route",
+        "_trace",
+    )
 
     def __init__(self, recorder: Recorder, exchange: Asked, route: str) -> None:
         self._recorder = recorder
@@ -77,10 +95,20 @@ class Record:
         self._relayed: Relayed | None = None
         self._problem = ""
         self._outcome = ""
+        self._trace: Trace | None = None
+
+    def begin_trace(self, exchange: Traced) -> Trace | None:
+        """None if nobody wants traces, or not this one's: it is no live traffic."""
+        traces = self._recorder.traces
+        if traces is not None and not exchange.shadow:
+            self._trace = traces.begin(exchange.headers, exchange.fields, self._began)
+        return self._trace
 
     def decided(self, decision: Decision) -> None:
         """May be called again: the last decision counts."""
         self._decision = decision
+        if self._trace is not None and decision.method == "counted":
+            self._trace.counted()
 
     def relaying(self, relayed: Relayed) -> None:
         """What is to be read at the end."""
@@ -114,6 +142,18 @@ class Record:
                 totals.add(decision.tokens, relayed, self._began, ended, whole=outcome == "ok")
         if recorder.log is not None:
             recorder.log.append(self._line(status, outcome, ended))
+        if self._trace is not None and recorder.traces is not None:
+            why = recorder.traces.end(self._trace, outcome, self._began, ended)
+            if why:
+                self._keep_trace(recorder.traces, self._trace, why, status, outcome, ended)
+
+    def _keep_trace(self, traces: Traces, trace: Trace, why: str, status: int, outcome: str, ended: float) -> None:
+        exchange = self._exchange
+        about = (self._route, status, outcome, self._problem, self._decision, self._relayed, self._began, ended)
+        try:
+            traces.keep(trace, why, Ended(exchange.request_id, *about))
+        except Exception as error:  # a fault in there costs a trace, and no answer
+            self._recorder.log_fault(exchange.request_id.decode(), error)
 
     def _line(self, status: int, outcome: str, ended: float) -> bytes:
         exchange, decision, relayed = self._exchange, self._decision, self._relayed

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.downstream import Connection
 from gateway.drain import drain
 from gateway.shadow.tap import Beside
 from gateway.telemetry.log import LineLog
+from gateway.telemetry.traces import open_traces
 from gateway.upstream import Endpoint
 from tests.fakes.client import Client, until
 from tests.fakes.server import FakeServer
@@ -93,7 +95,8 @@ async def running(config: Config, beside: Beside | None = None) -> AsyncIterator
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     thresholds = gc.get_threshold()
-    gateway = Gateway(config, said.append, LineLog(write_end), beside=beside)
+    traces = open_traces(config.traces, time.perf_counter, said.append)
+    gateway = Gateway(config, said.append, LineLog(write_end), beside=beside, traces=traces)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     async with gateway.running():

@@ -1,11 +1,11 @@
-"""OTLP receivers for logs, at the wire: over HTTP (protobuf) and gRPC, with the protocol's own service stubs."""
+"""OTLP receivers for logs and traces, at the wire: over HTTP (protobuf) and gRPC, with the protocol's own stubs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,7 +16,16 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
     LogsServiceServicer,
     add_LogsServiceServicer_to_server,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 GRPC, HTTP = "grpc", "http/protobuf"
 _PATIENCE = 30.0
@@ -33,22 +42,46 @@ class Event:
     service: str
 
 
+@dataclass(frozen=True)
+class Span:
+    """Ids in hexadecimal, `parent` empty if there is none; `kind` as SERVER; times in seconds since 1970."""
+
+    name: str
+    kind: str
+    trace: str
+    id: str
+    parent: str
+    attributes: dict[str, Any]
+    failed: bool
+    status_message: str
+    began: float
+    ended: float
+    state: str
+    scope: str
+    schema: str
+    service: str
+
+
 @dataclass
 class Received:
-    """What came: `bodies` as they were on the wire, `headers` of each request. `on_request` may wait, or refuse."""
+    """What came: `bodies` as they were on the wire (those of traces are `traces`), `headers` of each request.
+
+    `on_request` may wait, or refuse.
+    """
 
     url: str = ""
     on_request: Callable[[], bool] = lambda: True
     bodies: list[bytes] = field(default_factory=list)
+    traces: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
-    def take(self, body: bytes, headers: dict[str, str], path: str) -> bool:
+    def take(self, body: bytes, headers: dict[str, str], path: str, *, traces: bool = False) -> bool:
         if not self.on_request():
             return False
         with self._news:
-            self.bodies.append(body)
+            (self.traces if traces else self.bodies).append(body)
             self.headers.append(headers)
             self.paths.append(path)
             self._news.notify_all()
@@ -57,6 +90,16 @@ class Received:
     @property
     def events(self) -> list[Event]:
         return [event for body in tuple(self.bodies) for event in _events(body)]
+
+    @property
+    def spans(self) -> list[Span]:
+        return [span for body in tuple(self.traces) for span in _spans(body)]
+
+    def wait_for_spans(self, count: int) -> list[Span]:
+        """As soon as there are so many."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.spans) >= count, _PATIENCE), self.spans
+        return self.spans
 
     def wait_for(self, count: int) -> list[Event]:
         """As soon as there are so many."""
@@ -78,13 +121,16 @@ def _http() -> Iterator[Received]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            taken = received.take(body, {name.lower(): value for name, value in self.headers.items()}, self.path)
-            answer = ExportLogsServiceResponse().SerializeToString() if taken else b""
+            traces = "traces" in self.path
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            taken = received.take(body, headers, self.path, traces=traces)
+            answer = (ExportTraceServiceResponse if traces else ExportLogsServiceResponse)().SerializeToString()
             self.send_response(200 if taken else 400)
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            with suppress(ConnectionError):  # it waited no longer
+                self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -114,8 +160,16 @@ def _grpc() -> Iterator[Received]:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refused")
             return ExportLogsServiceResponse()
 
+    class Traces(TraceServiceServicer):
+        def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> Any:
+            headers = {each.key: str(each.value) for each in context.invocation_metadata()}
+            if not received.take(request.SerializeToString(), headers, "Export", traces=True):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refused")
+            return ExportTraceServiceResponse()
+
     server = grpc.server(ThreadPoolExecutor(2))
     add_LogsServiceServicer_to_server(Service(), server)
+    add_TraceServiceServicer_to_server(Traces(), server)
     received.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
@@ -134,6 +188,29 @@ def _events(body: bytes) -> Iterator[Event]:
                     {each.key: _value(each.value) for each in record.attributes},
                     record.severity_number,
                     record.time_unix_nano / 1e9,
+                    scope.scope.name,
+                    scope.schema_url,
+                    about["service.name"],
+                )
+
+
+def _spans(body: bytes) -> Iterator[Span]:
+    for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        about = {each.key: _value(each.value) for each in resource.resource.attributes}
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield Span(
+                    span.name,
+                    trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    {each.key: _value(each.value) for each in span.attributes},
+                    span.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
+                    span.status.message,
+                    span.start_time_unix_nano / 1e9,
+                    span.end_time_unix_nano / 1e9,
+                    span.trace_state,
                     scope.scope.name,
                     scope.schema_url,
                     about["service.name"],

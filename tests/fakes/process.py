@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +86,13 @@ class ServeProcess:
 
 @contextlib.asynccontextmanager
 async def serve_process(
-    config: Path, *arguments: str, environment: dict[str, str] | None = None
+    config: Path, *arguments: str, environment: dict[str, str] | None = None, log: Path | None = None
 ) -> AsyncIterator[ServeProcess]:
-    """Runs until the scope ends, then is killed, with what it has started, if it is still there."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "serve", "--config", str(config), *arguments),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    )
+    """Runs until the scope ends, then is killed, with what it has started, if it is still there.
+
+    ``log``: where its log lines go; default: nowhere.
+    """
+    process = await _started(config, arguments, environment, log or Path(os.devnull))
     found = ServeProcess(process)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(found.read_lines())
@@ -112,6 +109,22 @@ async def serve_process(
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             await reading  # to the end of what they said
+
+
+async def _started(
+    config: Path, arguments: Sequence[str], environment: dict[str, str] | None, log: Path
+) -> asyncio.subprocess.Process:
+    lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "serve", "--config", str(config), *arguments),
+            stdout=lines,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+    finally:
+        os.close(lines)
 
 
 async def _accepting(port: int) -> None:

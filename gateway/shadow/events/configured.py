@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gateway.config import environment
 from gateway.shadow.events.evaluation import Attributes
-
-GRPC, HTTP = "grpc", "http/protobuf"
+from gateway.telemetry.otlp import Signal, protocol, quiet, wanted
 
 
 class Events(Protocol):
@@ -32,29 +30,18 @@ def open_events(tell: Callable[[str], None]) -> Events | None:
     logs alone; OTEL_SDK_DISABLED, OTEL_LOGS_EXPORTER (none; or otlp, to send where it is sent to by default),
     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES. Without a protocol it is http/protobuf.
     """
-    if not _wanted():
+    if not wanted(Signal.LOGS):
         return None
-    protocol = _of_logs("PROTOCOL") or HTTP
-    if protocol not in (GRPC, HTTP):
-        tell(f"OpenTelemetry: no events are sent: the protocol is {protocol}, and can be {GRPC} or {HTTP}")
+    try:
+        spoken = protocol(Signal.LOGS)
+    except ValueError as error:
+        tell(f"OpenTelemetry: no events are sent: {error}")
         return None
     try:
         from gateway.shadow.events.export import ExportedEvents, exporter
 
-        return ExportedEvents(exporter(protocol), tell)
+        quiet()
+        return ExportedEvents(exporter(spoken), tell)
     except Exception as error:  # of whatever a variable says; by its type only, as the text may quote headers
         tell(f"OpenTelemetry: no events are sent: an OTEL_ variable can't be used ({type(error).__name__})")
         return None
-
-
-def _wanted() -> bool:
-    if (environment("OTEL_SDK_DISABLED") or "").strip().lower() == "true":
-        return False
-    exporters = [each.strip() for each in (environment("OTEL_LOGS_EXPORTER") or "").split(",") if each.strip()]
-    if exporters:
-        return "otlp" in exporters
-    return _of_logs("ENDPOINT") is not None
-
-
-def _of_logs(name: str) -> str | None:
-    return environment(f"OTEL_EXPORTER_OTLP_LOGS_{name}") or environment(f"OTEL_EXPORTER_OTLP_{name}")

@@ -50,3 +50,17 @@ CONFIG_RELOADS = counter(
 CONFIG_IN_USE = gauge(
     "yardstick_config_in_use", "workers", "Workers that serve with the settings of this hash", ("hash",)
 )
+TRACES = counter(
+    "yardstick_traces",
+    "traces",
+    "Traces of requests, by why they are kept, or dropped because there were too many",
+    ("outcome",),
+    {"outcome": ("sampled", "client", "error", "slow", "dropped")},
+)
+SPANS = counter(
+    "yardstick_spans",
+    "spans",
+    "OpenTelemetry spans of kept traces, by what became of them",
+    ("outcome",),
+    {"outcome": ("sent", "lost")},
+)

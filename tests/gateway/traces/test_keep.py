@@ -1,0 +1,120 @@
+"""Which requests are traced: by trace id as OpenTelemetry does it, as the client says, and never more than allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+
+from gateway.config_traces import TraceSettings
+from gateway.telemetry.traces.keep import Ended, Trace, Traces
+
+HEADER = b"traceparent"
+ENDED = Ended(b"id", "/v1/completions", 200, "ok", "", None, None, 0.0, 0.0)
+
+
+class Noted:
+    """Takes up to ``room`` traces."""
+
+    counted: Mapping[str, int] = {"sent": 0, "lost": 0}
+
+    def __init__(self, room: int = 10**6) -> None:
+        self.room = room
+        self.why: list[str] = []
+
+    def put(self, trace: Trace, why: str, ended: Ended, new_id: Callable[[], int]) -> bool:
+        self.why.append(why)
+        return len(self.why) <= self.room
+
+    def close(self) -> None: ...
+
+
+class OneId(Random):
+    def __init__(self, trace_id: int) -> None:
+        self.trace_id = trace_id
+
+    def getrandbits(self, count: int, /) -> int:
+        return self.trace_id & ((1 << count) - 1)
+
+
+def traces(random: Random | None = None, room: int = 10**6, **settings: float) -> Traces:
+    made = TraceSettings.model_validate({"by_clients": 3, "per_second": 10**6, **settings})
+    return Traces(made, Noted(room), lambda: 0.0, random=random or Random(7))
+
+
+def begun(kept: Traces, *, now: float = 1.0, trace_id: int = 1 << 127, flags: int | None = None) -> Trace:
+    """``flags``: of a client's traceparent, None without one."""
+    headers = [] if flags is None else [(HEADER, b"00-%032x-%016x-%02x" % (trace_id, 5, flags))]
+    return kept.begin(headers, dict(headers), now)
+
+
+@given(st.integers(1, (1 << 128) - 1), st.floats(0, 1))
+def test_the_share_is_opentelemetry_s(trace_id: int, share: float) -> None:
+    theirs = TraceIdRatioBased(share).should_sample(None, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
+    assert (begun(traces(OneId(trace_id), sample=share)).why == "sampled") == theirs
+
+
+def test_about_the_share_is_traced() -> None:
+    kept = traces(sample=0.1)
+    found = sum(bool(begun(kept).why) for _ in range(10_000))
+    assert 800 < found < 1_200  # six standard deviations
+
+
+def test_clients_are_believed_up_to_a_limit_and_then_sampled_as_all_others() -> None:
+    kept = traces(sample=0.5)
+    low, high = 1, (1 << 64) - 1
+    assert [begun(kept, trace_id=high, flags=1).why for _ in range(4)] == ["client"] * 3 + [""]
+    assert begun(kept, trace_id=low, flags=1).why == "sampled"
+    assert begun(kept, trace_id=high, flags=1, now=2.0).why == "client"  # another second
+    assert begun(traces(sample=0.0, by_clients=0), flags=1).why == ""
+
+
+def test_what_a_client_does_not_sample_is_not_sampled() -> None:
+    assert begun(traces(sample=1.0), trace_id=1, flags=0).why == ""
+
+
+def test_more_than_allowed_in_a_second_is_dropped_and_counted() -> None:
+    kept = traces(sample=1.0, per_second=5)
+    assert [begun(kept).why for _ in range(8)] == ["sampled"] * 5 + [""] * 3
+    assert kept.outcomes["dropped"] == 3
+    trace = begun(kept)
+    assert kept.end(trace, "upstream_error", 1.0, 1.5) == ""
+    assert kept.outcomes["dropped"] == 5
+    assert kept.end(trace, "upstream_error", 1.0, 2.5) == "error"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seconds", "why"),
+    [
+        ("ok", 9.0, ""),
+        ("ok", 11.0, "slow"),
+        ("upstream_error", 0.1, "error"),
+        ("gateway_error", 0.1, "error"),
+        ("client_error", 0.1, ""),
+        ("cancelled", 0.1, ""),
+        ("cancelled", 11.0, "slow"),
+    ],
+)
+def test_failed_and_slow_ones_are_kept_whatever_the_share(outcome: str, seconds: float, why: str) -> None:
+    kept = traces(sample=0.0, slow=10.0)
+    assert kept.end(begun(kept), outcome, 1.0, 1.0 + seconds) == why
+    assert kept.end(begun(kept, flags=0), outcome, 1.0, 1.0 + seconds) == why
+
+
+def test_without_room_a_trace_is_dropped() -> None:
+    kept = traces(sample=1.0, room=1)
+    for _ in range(3):
+        trace = begun(kept)
+        kept.keep(trace, trace.why, ENDED)
+    assert {name: count for name, count in kept.outcomes.items() if count} == {"sampled": 1, "dropped": 2}
+
+
+def test_a_reload_changes_what_is_kept() -> None:
+    kept = traces(sample=0.0)
+    assert begun(kept).why == ""
+    kept.follow(TraceSettings(sample=1.0))
+    assert begun(kept).why == "sampled"
