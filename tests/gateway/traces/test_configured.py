@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes, url_attributes
 
 from gateway.config_traces import TraceSettings
+from gateway.telemetry import span_names as names
 from gateway.telemetry.traces import Traces, open_traces
 
 ASKS = """
@@ -115,3 +119,14 @@ def test_the_share_is_the_setting_s_or_the_environment_s(
     traces, _ = opened(monkeypatch, ELSEWHERE | settings, **own)
     assert traces is not None
     assert traces._bound == share * 2**64
+
+
+def test_names_are_the_conventions_and_explained() -> None:
+    modules = (gen_ai_attributes, error_attributes, http_attributes, server_attributes, url_attributes)
+    conventions = {value for module in modules for value in vars(module).values() if isinstance(value, str)}
+    ours = {value for name, value in vars(names).items() if name.isupper() and "." in value and "/" not in value}
+    ours -= {names.SCOPE}
+    assert {name for name in ours if not name.startswith("yardstick.")} <= conventions
+    text = (Path(names.__file__).parent / "traces" / "README.md").read_text()
+    unexplained = {name for name in ours if f"`{name}`" not in text and f"`.{name.rpartition('.')[2]}`" not in text}
+    assert unexplained == set()
