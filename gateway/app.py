@@ -7,19 +7,18 @@ import contextlib
 import gc
 import itertools
 import os
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from litestar import Litestar
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 
 from gateway import asgi
+from gateway.admission import RELAYED, Admission
 from gateway.api import routes
 from gateway.clock import PERIOD, Clock
 from gateway.config import Config
@@ -30,21 +29,18 @@ from gateway.errors import ApiError
 from gateway.exchange import Exchange
 from gateway.generation import Builder, Generation, Material
 from gateway.pools import Pool
-from gateway.request import Route
-from gateway.shadow.canary.mark import HEADER, marked
 from gateway.shadow.tap import Beside
 from gateway.shadow.tap.sampling import Sampling
 from gateway.shadow.tap.tap import Settings as TapSettings
 from gateway.shadow.tap.tap import Tap
 from gateway.telemetry.log import LineLog
-from gateway.telemetry.record import ConfigState, Recorder, States, TapTotals
+from gateway.telemetry.record import Recorder
+from gateway.telemetry.states import ConfigState, States, TapTotals
 from gateway.upstream import Endpoint, EndpointNow
 
-_RELAYED = {route.value.encode(): route for route in Route}
-_request_id = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
-_is_json = re.compile(rb"application/json\s*(;|$)").match
 VERSION = "0.1.0"
 COUNTING_THREADS = 2
+_TICKS_TO_PUBLISH = 4  # a second: it takes a millisecond or two, for a thousand samples
 
 Publish = Callable[[CollectorRegistry], None]
 Expose = Callable[[CollectorRegistry], bytes]
@@ -52,7 +48,7 @@ Expose = Callable[[CollectorRegistry], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Where metrics go: ``expose`` answers a scrape; ``publish``, called at each tick, is for other workers."""
+    """Where metrics go: ``expose`` answers a scrape; ``publish``, called every second, is for other workers."""
 
     expose: Expose = generate_latest
     publish: Publish = lambda registry: None
@@ -80,21 +76,21 @@ class Gateway:
         self.connections: set[Connection] = set()
         self.draining = False
         self.log = log
-        self._id_prefix = secrets.token_hex(8).encode()
-        self._id_numbers = itertools.count(1)
+        self._admission = Admission(beside.secret if beside is not None else None)
         self.registry = CollectorRegistry()
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
             self.registry.register(collector)
         self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
         threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")
-        self._secret = beside.secret if beside is not None else None
         self.tap = _tap(config, beside, secrets.token_hex(4)) if beside is not None else None
         self._builder = Builder(self.clock, threads, self.recorder, report, lambda: self.generation, self.tap)
         self._retired: list[tuple[str, Endpoint]] = []
         self._group: asyncio.TaskGroup | None = None
         self._looking: asyncio.Task[None] | None = None
         self._take(self._builder.build(material or Material.read(config), None))
-        self.config_state = ConfigState(lambda: self.generation.material.fingerprint)
+        self.config_state = ConfigState(
+            lambda: self.generation.material.fingerprint, lambda: self.config.routing.threshold
+        )
         self.registry.register(self.config_state)
         self.registry.register(States(self._states, lambda: len(self.connections), self.clock, log))
         self._publish = telemetry.publish
@@ -106,45 +102,17 @@ class Gateway:
     # -- what a connection asks -----------------------------------------------------------------------------------
 
     def admit(self, exchange: Exchange) -> None:
-        """Looks at a request's head: its id, its key, and for the relayed routes what they take."""
-        self._identify(exchange)
         if self.draining:
             exchange.keep_alive = False
-        path = exchange.path
-        if self._secret is not None and HEADER in exchange.fields:
-            exchange.shadow = marked(self._secret, exchange.fields[HEADER]) is not None
-        if self._keys is not None and not exchange.shadow and _needs_key(path):
-            name = self._keys.name_of(exchange.fields.get(b"authorization"))
-            if name is None:
-                raise ApiError(
-                    401, "The API key is missing or wrong: send `Authorization: Bearer KEY`.", code="invalid_api_key"
-                )
-            exchange.key_name = name
-        if path in _RELAYED:
-            if exchange.method != b"POST":
-                method = exchange.method.decode("latin-1")
-                raise ApiError(
-                    405, f"{path.decode()} takes POST, not {method}.", code="method_not_allowed", allow="POST"
-                )
-            if not _is_json(exchange.fields.get(b"content-type", b"").lower()):
-                message = "The body must be JSON: send `Content-Type: application/json`."
-                raise ApiError(415, message, code="unsupported_media_type")
-
-    def _identify(self, exchange: Exchange) -> None:
-        given = exchange.fields.get(b"x-request-id")
-        exchange.request_id = given if given is not None and _request_id(given) else self._new_id()
-
-    def _new_id(self) -> bytes:
-        """Unique by a random part for the process and a number: asking the system for randomness costs a call each."""
-        return b"%b-%x" % (self._id_prefix, next(self._id_numbers))
+        self._admission.admit(exchange)
 
     def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
-        route = _RELAYED.get(exchange.path)
+        route = RELAYED.get(exchange.path)
         return self._answer_small(exchange) if route is None else self._serve(exchange, route)
 
     def refused(self, exchange: Exchange, error: ApiError) -> None:
         if not exchange.request_id:
-            self._identify(exchange)
+            self._admission.identify(exchange)
         record = self.recorder.begin(exchange, "refused")
         record.failed(error.code)
         record.end(error.status)
@@ -191,7 +159,7 @@ class Gateway:
         self.generation = generation
         self.limits = generation.config.limits  # read for every request, as are the next ones
         self.timeouts = generation.config.timeouts
-        self._keys = generation.keys
+        self._admission.keys = generation.keys
         self._serve = generation.serve
 
     def _retire(self, old: Generation) -> None:
@@ -252,11 +220,13 @@ class Gateway:
         return lambda registry: expose(registry) + tap.exposition
 
     async def _tick(self) -> None:
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(PERIOD)
             self.clock.now = time.monotonic()
             try:
                 self._look_around(self.clock.now)
+                if number % _TICKS_TO_PUBLISH == 0:
+                    self._publish(self.registry)
             except Exception as error:  # deadlines must outlive a fault in one of them
                 self.recorder.log_fault("tick", error)
 
@@ -270,7 +240,6 @@ class Gateway:
             self.log.flush()
         if self.tap is not None:
             self.tap.tick()
-        self._publish(self.registry)
 
     def _bound_unsent(self) -> None:
         """Slow readers together may hold so much and no more: those that hold most are cut off first."""
@@ -292,9 +261,7 @@ class Gateway:
         """What metrics show. An endpoint that was taken out, or whose settings changed, ends what it is at."""
         found: dict[tuple[str, str], EndpointNow] = {}
         for model, endpoint in self._endpoints():
-            state = found.setdefault((model, endpoint.address), EndpointNow.of(endpoint))
-            state.in_flight += endpoint.in_flight
-            state.ejections += endpoint.ejections
+            found.setdefault((model, endpoint.address), EndpointNow.of(endpoint)).add(endpoint)
         yield from ((model, state) for (model, _), state in found.items())
 
 
@@ -304,13 +271,6 @@ def _tap(config: Config, beside: Beside, number: str) -> Tap:
     sampling = Sampling(settings.keys, settings.keyless, settings.models)
     source = f"gateway-{os.getpid()}-{number}"
     return Tap(TapSettings(sampling, beside.socket, source), time.time)  # noqa: TID251 - when a request came
-
-
-def _needs_key(path: bytes) -> bool:
-    """Whether a path leads to a model, in any spelling that the routes behind would take for it."""
-    if path not in _RELAYED:
-        path = b"/" + b"/".join(part for part in unquote_to_bytes(path).split(b"/") if part)
-    return path.startswith(b"/v1/") or path in (b"/v1", b"/tokenize")
 
 
 async def decide_offline(config: Config, body: bytes) -> dict[str, Any]:

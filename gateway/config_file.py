@@ -112,7 +112,7 @@ def _with_absolute_paths_of_shadow(shadow: dict[str, Any], folder: Path) -> dict
     def placed(name: Any) -> Any:
         return str(folder / Path(name).expanduser()) if isinstance(name, str) and name != OWN_SUITE else name
 
-    found = {name: placed(value) if name == "environment" else value for name, value in shadow.items()}
+    found = {name: placed(value) if name in ("environment", "gate") else value for name, value in shadow.items()}
     if isinstance(shadow.get("suites"), list):
         found["suites"] = [placed(name) for name in shadow["suites"]]
     if isinstance(canary := shadow.get("canary"), dict):

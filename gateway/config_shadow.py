@@ -85,6 +85,12 @@ class ShadowSettings(Settings):
             {"enabled": True, "first": {"family": "codegeex", "model": "codegeex4-all-9b", "daily_tokens": 200000}}
         ],
     )
+    gate: str | None = Field(
+        default=None,
+        description="policy of `yardstick shadow gate` (YAML), whose answer /metrics then has: looked at again some"
+        " minutes after new verdicts",
+        examples=["./policy.yaml"],
+    )
     priority: int | None = Field(
         default=None,
         description="vLLM's `priority` of mirrored requests and canaries, for servers with --scheduling-policy priority"

@@ -70,8 +70,10 @@ class Discovery:
             await self._ask_health(endpoint)
             served, window = choose_served(await self._ask_models(endpoint), pool.name, endpoint.configured_name)
         except (Unsent, Broken, TimeoutError) as error:
+            endpoint.probes_down += 1
             self._note_failure(pool, endpoint, error)
             return
+        endpoint.probes_up += 1
         self._failed[endpoint] = 0
         endpoint.served_json = msgspec.json.encode(served)
         endpoint.window = window

@@ -20,6 +20,7 @@ from gateway.upstream_connection import Broken, UpstreamConnection
 LARGEST_FRAME = 16 * 1024 * 1024  # a stream that holds back more without a blank line is no event stream
 LONGEST_COPY = 1024 * 1024  # bytes of an answer; a longer one is not copied
 KEEP_ALIVE = b": keep-alive\n\n"
+_DONE, _NO_CHOICE = b"data: [DONE]", b'"choices":[]'
 _BLANK_LINES = (b"\n\n", b"\n\r\n")
 
 _prompt_tokens = re.compile(rb'"prompt_tokens":\s*(\d{1,9})').search
@@ -31,9 +32,17 @@ _null_usage = re.compile(rb',\s*"usage":\s*null(?=\s*[,}])')
 
 @dataclass(slots=True)
 class Outcome:
-    """What the relay saw. Times are the timer's; token counts the model server's, None if it gave none."""
+    """What the relay saw. Times are the timer's; token counts the model server's, None if it gave none.
 
+    ``sent_at``: when the request was first written to a model server; 0 if it never was. ``chunks``: of a stream its
+    events, of which many may come at once. ``chunk_seconds``: the mean time from one to the next of a whole stream, 0
+    if there is none.
+    """
+
+    sent_at: float = 0.0
     first_byte_at: float = 0.0
+    chunk_seconds: float = 0.0
+    streamed: bool = False
     chunks: int = 0
     bytes: int = 0
     prompt_tokens: int | None = None
@@ -79,6 +88,11 @@ class Relay:
         self._connection = connection
         self._began = self._clock.now
 
+    def sent(self) -> None:
+        """The request has been written to a model server. Of several attempts the first counts."""
+        if not self.outcome.sent_at:
+            self.outcome.sent_at = self._timer()
+
     async def run(self, status: int, lines: bytes, *, stream: bool) -> Outcome:
         """Sends the head and then the body to its end. A broken answer ends as the client can see, and in `outcome`."""
         exchange, connection = self._exchange, self._connection
@@ -89,7 +103,7 @@ class Relay:
             exchange.start(status, lines, len(body))
             exchange.finish(body)
         else:
-            self._streaming = stream
+            self._streaming = self.outcome.streamed = stream
             exchange.start(status, lines, None if stream else connection.length)
             if exchange.connection.paused:  # by an earlier answer, which the client has not read
                 self.pause()
@@ -113,6 +127,8 @@ class Relay:
                 return
             if self.hide_usage and b'"usage"' in data:
                 data = self._without_usage(data)
+                if not data:
+                    return
             if data.startswith(b":") and not self.outcome.chunks and _only_comments(data):
                 self.outcome.bytes += len(data)  # a sign of life, not the answer's beginning
                 self._exchange.write(data)
@@ -122,6 +138,8 @@ class Relay:
 
     def end(self, error: Exception | None) -> None:
         if error is None:
+            if self.outcome.chunks > 1:
+                self.outcome.chunk_seconds = self._chunk_seconds()
             self._exchange.finish(self._tail)  # the model server ended here; it is not ours to say that more is due
         elif self._streaming:
             self._end_broken_stream(error)
@@ -226,10 +244,20 @@ class Relay:
         if not outcome.chunks:
             outcome.first_byte_at = self._timer()
         outcome.bytes += len(data)
-        outcome.chunks += 1
+        outcome.chunks += (data.count(b"\n\n") or 1) if self._streaming else 1
         self._before, self._last = self._last, data
         if self.copied is not None:
             self.copied.append(data)
+
+    def _chunk_seconds(self) -> float:
+        """The end comes with the last chunk, so its time will do: to note every chunk's would cost a call each.
+
+        Usage and [DONE], which end a stream, are no output.
+        """
+        outcome = self.outcome
+        ending = (_DONE in self._last) + (_NO_CHOICE in self._last or _NO_CHOICE in self._before)
+        gaps = outcome.chunks - ending - 1
+        return (self._timer() - outcome.first_byte_at) / gaps if gaps > 0 and self._streaming else 0.0
 
     def _read_usage(self) -> None:
         if self.outcome.prompt_tokens is not None:

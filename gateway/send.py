@@ -109,7 +109,9 @@ class Sender:
         try:
             connection = attempt.connection = await self._upstream.connect(endpoint, fresh=fresh)
             relay.watch(connection)
-            await connection.send(_pieces(exchange, request, endpoint))
+            head = connection.write(_pieces(exchange, request, endpoint))
+            relay.sent()
+            await head
             self._judge_head(pool, attempt, tried)
         except BaseException as error:
             attempt.close()

@@ -83,6 +83,7 @@ class Serve:
                 copy = self._tap.copy(exchange, request, exchange.body, decision)
             exchange.body = b""
             relay = self._relay(exchange, request, decision)
+            record.relaying(relay.outcome)
             if copy is not None:
                 relay.copied = copy.pieces
             attempt, decision = await self._begin(exchange, request, relay, decision, record)
@@ -97,7 +98,6 @@ class Serve:
                     lines = self._head_lines(exchange, decision, attempt)
                     await relay.run(attempt.connection.status, lines, stream=attempt.connection.events)
                     self._judge(pool, attempt, relay.outcome)
-            record.relayed(relay.outcome)
             if copy is not None:
                 copy.outcome = relay.outcome
             if not exchange.shadow:

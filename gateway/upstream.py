@@ -22,8 +22,8 @@ class Endpoint:
     """One address of a model server, with its idle connections and what is known of its state.
 
     ``up`` is what the last probe said; its served name and ``window`` came from there or the config. ``load`` is in
-    tokens: of all attempts in flight, prompts and what is reserved for their answers. ``ejections``: since the start.
-    ``calls_tools``: whether it has a tool parser, None while that is not known.
+    tokens: of all attempts in flight, prompts and what is reserved for their answers. ``ejections`` and
+    probes: since the start. ``calls_tools``: whether it has a tool parser, None while that is not known.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Endpoint:
         self.in_flight = 0
         self.load = 0
         self.health = Health()
-        self.ejections = 0
+        self.ejections = self.probes_up = self.probes_down = 0
         self.salt = int.from_bytes(hashlib.blake2b(f"{self.address}{prefix}".encode(), digest_size=8).digest())
         self.idle: list[UpstreamConnection] = []
         authorization = f"authorization: Bearer {api_key}\r\n" if api_key else ""
@@ -200,7 +200,15 @@ class EndpointNow:
     health: Health
     in_flight: int = 0
     ejections: int = 0
+    probes_up: int = 0
+    probes_down: int = 0
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> EndpointNow:
         return cls(endpoint.address, endpoint.up, endpoint.health)
+
+    def add(self, endpoint: Endpoint) -> None:
+        self.in_flight += endpoint.in_flight
+        self.ejections += endpoint.ejections
+        self.probes_up += endpoint.probes_up
+        self.probes_down += endpoint.probes_down

@@ -181,14 +181,18 @@ class UpstreamConnection(asyncio.Protocol):
 
         Raises `Unsent`, `Broken`, or what `fail` was called with.
         """
+        await self.write(pieces)
+
+    def write(self, pieces: Pieces) -> asyncio.Future[None]:
+        """The first half of `send`: what is returned is to be awaited for the other one."""
         self._reset()
         self.since = self._clock.now
-        self._head = self._loop.create_future()
+        head = self._head = self._loop.create_future()
         if sum(map(len, pieces)) <= _JOINED:
             self.transport.write(b"".join(pieces))
         else:
             self.transport.writelines(pieces)
-        await self._head
+        return head
 
     def deliver_to(self, sink: Sink) -> None:
         """From now on the body goes to ``sink``, beginning with what has come already."""

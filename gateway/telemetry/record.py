@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from gateway.clock import Clock
-from gateway.telemetry import names
 from gateway.telemetry.log import LineLog
-from gateway.telemetry.totals import Totals
-from routing.health import Health
+from gateway.telemetry.totals import Relayed, Totals
 from routing.length import Decision
 
 
@@ -26,15 +21,6 @@ class Asked(Protocol):
     request_id: bytes
     key_name: str
     shadow: bool
-
-
-class Relayed(Protocol):
-    first_byte_at: float
-    chunks: int
-    bytes: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    error: str
 
 
 class Recorder:
@@ -96,9 +82,9 @@ class Record:
         """May be called again: the last decision counts."""
         self._decision = decision
 
-    def relayed(self, relayed: Relayed) -> None:
+    def relaying(self, relayed: Relayed) -> None:
+        """What is to be read at the end."""
         self._relayed = relayed
-        self._problem = relayed.error
 
     def failed(self, code: str) -> None:
         self._problem = code
@@ -112,6 +98,8 @@ class Record:
         """``status``: what the client was told, 0 if nothing."""
         recorder, decision, relayed = self._recorder, self._decision, self._relayed
         ended = recorder.timer()
+        if relayed is not None and not self._problem:
+            self._problem = relayed.error
         model = decision.model if decision is not None else ""
         outcome = self._outcome or _outcome(status, self._problem)
         if self._exchange.shadow:  # no live traffic: metrics of that must not change, and there is no client to tell
@@ -120,13 +108,10 @@ class Record:
         recorder.totals.requests[self._route, model, outcome] += 1
         if decision is not None:
             recorder.totals.decisions[decision.model, decision.method, decision.reason] += 1
-        if decision is not None and relayed is not None and relayed.chunks:
             totals = recorder.totals.models[model]
-            totals.bytes += relayed.bytes
-            totals.first_chunk.observe(relayed.first_byte_at - self._began)
-            totals.duration.observe(ended - self._began)
-            totals.prompt_tokens += relayed.prompt_tokens or 0
-            totals.output_tokens += relayed.completion_tokens or 0
+            totals.prompt_length.observe(decision.tokens)
+            if relayed is not None:
+                totals.add(decision.tokens, relayed, self._began, ended, whole=outcome == "ok")
         if recorder.log is not None:
             recorder.log.append(self._line(status, outcome, ended))
 
@@ -169,94 +154,9 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False):
 _encode_line = msgspec.json.Encoder().encode
 
 
-class EndpointState(Protocol):
-    address: str
-    up: bool
-    in_flight: int
-    ejections: int
-    health: Health
-
-
-class States:
-    """Gauges read when they are scraped, from the objects that hold the truth."""
-
-    def __init__(
-        self,
-        endpoints: Callable[[], Iterable[tuple[str, EndpointState]]],
-        connections: Callable[[], int],
-        clock: Clock,
-        log: LineLog | None,
-    ) -> None:
-        self._endpoints = endpoints
-        self._clock = clock
-        self._connections = connections
-        self._log = log
-
-    def collect(self) -> Iterable[Metric]:
-        in_flight = GaugeMetricFamily(names.IN_FLIGHT.name, names.IN_FLIGHT.help, labels=names.IN_FLIGHT.labels)
-        up = GaugeMetricFamily(names.ENDPOINT_UP.name, names.ENDPOINT_UP.help, labels=names.ENDPOINT_UP.labels)
-        ejected = GaugeMetricFamily(
-            names.ENDPOINT_EJECTED.name, names.ENDPOINT_EJECTED.help, labels=names.ENDPOINT_EJECTED.labels
-        )
-        ejections = CounterMetricFamily(names.EJECTIONS.name, names.EJECTIONS.help, labels=names.EJECTIONS.labels)
-        for model, endpoint in self._endpoints():
-            labels = [model, endpoint.address]
-            in_flight.add_metric(labels, endpoint.in_flight)
-            up.add_metric(labels, float(endpoint.up))
-            ejected.add_metric(labels, float(endpoint.health.ejected_until > self._clock.now))
-            ejections.add_metric(labels, endpoint.ejections)
-        yield from (in_flight, up, ejected, ejections)
-        yield GaugeMetricFamily(names.OPEN_CONNECTIONS.name, names.OPEN_CONNECTIONS.help, self._connections())
-        dropped = self._log.dropped if self._log is not None else 0
-        yield CounterMetricFamily(names.LOG_LINES_DROPPED.name, names.LOG_LINES_DROPPED.help, dropped)
-
-
-class TapState(Protocol):
-    sampled: Counter[str]
-    dropped: Counter[str]
-
-
-class TapTotals:
-    """What shadow-eval's tap has taken and lost since the start."""
-
-    def __init__(self, tap: TapState, totals: Totals) -> None:
-        self._tap, self._totals = tap, totals
-
-    def collect(self) -> Iterable[Metric]:
-        name = names.SHADOW_REQUESTS
-        requests = CounterMetricFamily(name.name, name.help, labels=name.labels)
-        for labels, count in self._totals.shadow_requests.items():
-            requests.add_metric(labels, count)
-        yield requests
-        for name, counts in ((names.SHADOW_SAMPLED, self._tap.sampled), (names.SHADOW_DROPPED, self._tap.dropped)):
-            family = CounterMetricFamily(name.name, name.help, labels=name.labels)
-            for label, count in counts.items():
-                family.add_metric([label], count)
-            yield family
-
-
-class ConfigState:
-    """Which configuration is served by, and what became of changed ones since the start."""
-
-    def __init__(self, fingerprint: Callable[[], str]) -> None:
-        self._fingerprint = fingerprint
-        self.reloads = {"applied": 0, "refused": 0}
-
-    def collect(self) -> Iterable[Metric]:
-        name = names.CONFIG_RELOADS
-        reloads = CounterMetricFamily(name.name, name.help, labels=name.labels)
-        for outcome, count in self.reloads.items():
-            reloads.add_metric([outcome], count)
-        yield reloads
-        name = names.CONFIG_IN_USE
-        in_use = GaugeMetricFamily(name.name, name.help, labels=name.labels)
-        in_use.add_metric([self._fingerprint()], 1.0)
-        yield in_use
-
-
 def _outcome(status: int, problem: str) -> str:
-    if 200 <= status < 300:
-        return "upstream_error" if problem else "ok"
+    if problem == "internal_error":
+        return "gateway_error"
     if 400 <= status < 500:
         return "client_error"
-    return "upstream_error" if problem != "internal_error" else "gateway_error"
+    return "ok" if 200 <= status < 300 and not problem else "upstream_error"

@@ -1,6 +1,6 @@
 """One truth from several processes: each worker keeps a snapshot of its metrics in memory that all of them can read.
 
-A worker that answers a scrape renews its own snapshot and adds up all of them; the others' are at most one tick old.
+A worker that answers a scrape renews its own snapshot and adds up all of them; the others' are at most a second old.
 Whatever was once shown is in shared memory, so no counter goes down when a worker is killed: the one that takes its
 place begins with what its predecessor left.
 """
@@ -26,7 +26,7 @@ _SLOT = _SPACE + 2 * HALF
 _ATTEMPTS = 1000
 
 SampleId = tuple[str, tuple[tuple[str, str], ...]]
-_OWN = {value.name: value for value in vars(names).values() if isinstance(value, names.Name)}
+_OWN = {name.name: name for name in names.ALL}
 _ADDED_UP = ("counter", "histogram")
 
 

@@ -8,45 +8,105 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import accumulate
+from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from gateway.telemetry import names
+from gateway.telemetry.samples import histogram, plain
 
 Labels = tuple[str, ...]
 
 
+class Relayed(Protocol):
+    """What is measured of an answer on its way. Times are the recorder's timer's, 0 for what did not happen."""
+
+    sent_at: float
+    first_byte_at: float
+    chunk_seconds: float
+    streamed: bool
+    chunks: int
+    bytes: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    error: str
+
+
 class Buckets:
-    """A histogram over `names.SECONDS`: a value counts in the first bucket whose bound it does not exceed."""
+    """A histogram: a value counts in the first bucket whose bound it does not exceed."""
 
-    __slots__ = ("counts", "sum")
+    __slots__ = ("_bounds", "counts", "sum")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(names.SECONDS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = names.SECONDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(names.SECONDS, seconds)] += 1
-        self.sum += seconds
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        found, total = [], 0
-        for bound, count in zip([*map(str, names.SECONDS), "+Inf"], self.counts, strict=True):
-            total += count
-            found.append((bound, float(total)))
-        return found
+    def cumulative(self) -> Sequence[tuple[str, float]]:
+        return list(zip(_shown(self._bounds), accumulate(self.counts), strict=True))
+
+
+@cache
+def _shown(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    return (*map(str, bounds), "+Inf")
+
+
+class LengthTotals:
+    """How long the answers to prompts of about one length took."""
+
+    __slots__ = ("chunk", "duration", "first_chunk")
+
+    def __init__(self) -> None:
+        self.first_chunk = Buckets()
+        self.chunk = Buckets(names.CHUNK_SECONDS)
+        self.duration = Buckets()
 
 
 class ModelTotals:
-    """What one model's answers came to."""
+    """What one model's requests and answers came to."""
 
-    __slots__ = ("bytes", "duration", "first_chunk", "output_tokens", "prompt_tokens")
+    __slots__ = ("bytes", "lengths", "output_tokens", "overhead", "prompt_length", "prompt_tokens")
 
     def __init__(self) -> None:
         self.bytes = self.prompt_tokens = self.output_tokens = 0
-        self.duration = Buckets()
-        self.first_chunk = Buckets()
+        self.prompt_length = Buckets(names.PROMPT_TOKENS_UP_TO)
+        self.overhead = Buckets(names.OVERHEAD_SECONDS)
+        self.lengths: list[LengthTotals | None] = [None] * len(names.LENGTHS)
+
+    def add(self, tokens: int, relayed: Relayed, began: float, ended: float, *, whole: bool) -> None:
+        """One request that a model server was meant for. ``tokens``: its length, where the server does not say it.
+
+        ``whole``: it was answered to the end. What was not is left out of times that it would make shorter or longer
+        than answers take; when its stream began is true of it, too.
+        """
+        if relayed.sent_at:
+            self.overhead.observe(relayed.sent_at - began)
+        if not relayed.chunks:
+            return
+        self.bytes += relayed.bytes
+        self.prompt_tokens += relayed.prompt_tokens or 0
+        self.output_tokens += relayed.completion_tokens or 0
+        times = self.of_length(relayed.prompt_tokens or tokens)
+        if relayed.streamed:
+            times.first_chunk.observe(relayed.first_byte_at - began)
+        if whole:
+            times.duration.observe(ended - began)
+            if relayed.chunk_seconds:
+                times.chunk.observe(relayed.chunk_seconds)
+
+    def of_length(self, tokens: int) -> LengthTotals:
+        place = bisect_left(names.LENGTH_BOUNDS, tokens)
+        times = self.lengths[place]
+        if times is None:
+            times = self.lengths[place] = LengthTotals()
+        return times
 
 
 class Totals:
@@ -60,24 +120,20 @@ class Totals:
 
     def collect(self) -> Iterable[Metric]:
         models = self.models.items()
-        yield _counter(names.REQUESTS, self.requests.items())
-        yield _counter(names.DECISIONS, self.decisions.items())
-        yield _counter(names.PROMPT_TOKENS, (((name,), totals.prompt_tokens) for name, totals in models))
-        yield _counter(names.OUTPUT_TOKENS, (((name,), totals.output_tokens) for name, totals in models))
-        yield _counter(names.RELAYED_BYTES, (((name,), totals.bytes) for name, totals in models))
-        yield _histogram(names.FIRST_CHUNK, (((name,), totals.first_chunk) for name, totals in models))
-        yield _histogram(names.DURATION, (((name,), totals.duration) for name, totals in models))
+        yield plain(names.REQUESTS, self.requests.items())
+        yield plain(names.DECISIONS, self.decisions.items())
+        yield plain(names.PROMPT_TOKENS, (((name,), totals.prompt_tokens) for name, totals in models))
+        yield plain(names.OUTPUT_TOKENS, (((name,), totals.output_tokens) for name, totals in models))
+        yield plain(names.RELAYED_BYTES, (((name,), totals.bytes) for name, totals in models))
+        yield histogram(names.PROMPT_LENGTH, (((name,), totals.prompt_length) for name, totals in models))
+        yield histogram(names.OVERHEAD, (((name,), totals.overhead) for name, totals in models))
+        by_length = tuple(self._by_length())
+        yield histogram(names.FIRST_CHUNK, ((labels, times.first_chunk) for labels, times in by_length))
+        yield histogram(names.CHUNK, ((labels, times.chunk) for labels, times in by_length))
+        yield histogram(names.DURATION, ((labels, times.duration) for labels, times in by_length))
 
-
-def _counter(name: names.Name, values: Iterable[tuple[Labels, int]]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name.name, name.help, labels=name.labels)
-    for labels, value in values:
-        family.add_metric(labels, value)
-    return family
-
-
-def _histogram(name: names.Name, values: Iterable[tuple[Labels, Buckets]]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(name.name, name.help, labels=name.labels)
-    for labels, buckets in values:
-        family.add_metric(labels, buckets.cumulative(), buckets.sum)
-    return family
+    def _by_length(self) -> Iterator[tuple[Labels, LengthTotals]]:
+        for name, totals in self.models.items():
+            for length, times in zip(names.LENGTHS, totals.lengths, strict=True):
+                if times is not None:  # a series for every length of every model would be mostly zeros
+                    yield (name, length), times

@@ -30,12 +30,12 @@ ROUNDS, AT_ONCE = 3, 6
 class Measured:
     """One answer by the client's clock, in seconds. ``tokens``: the prompt's length as the gateway told it.
 
-    ``per_chunk``: None where there were fewer than two chunks.
+    ``first_chunk`` and ``per_chunk`` are of streams, the latter of those with two chunks and more; else None.
     """
 
     model: str
     tokens: int
-    first_chunk: float
+    first_chunk: float | None
     whole: float
     per_chunk: float | None
     prompt_tokens: int
@@ -111,10 +111,9 @@ def _calm(prometheus: Prometheus, requests: int) -> float:
 
 
 def _measured(answer: Answer) -> Measured:
-    first = answer.total if answer.first_token is None else answer.first_token
-    per_chunk = None
-    if answer.last_token is not None and answer.chunks > 1:
-        per_chunk = (answer.last_token - first) / (answer.chunks - 1)
+    first, last, per_chunk = answer.first_token, answer.last_token, None
+    if first is not None and last is not None and answer.chunks > 1:
+        per_chunk = (last - first) / (answer.chunks - 1)
     tokens = int(answer.headers["x-yardstick-prompt-tokens"])
     usage = int(answer.usage["prompt_tokens"]), int(answer.usage["completion_tokens"])
     return Measured(answer.headers["x-yardstick-model"], tokens, first, answer.total, per_chunk, *usage)

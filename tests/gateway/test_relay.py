@@ -47,9 +47,18 @@ class Relayed:
 
 
 def relayed(
-    pieces: Sequence[bytes], *, then: str = "", hide: bool = False, streamed: bool = True, together: int = 0
+    pieces: Sequence[bytes],
+    *,
+    then: str = "",
+    hide: bool = False,
+    streamed: bool = True,
+    together: int = 0,
+    times: Sequence[float] = (),
 ) -> Relayed:
-    """Relays an answer that is read in just these pieces; the first ``together`` of them before anyone looks."""
+    """Relays an answer that is read in just these pieces; the first ``together`` of them before anyone looks.
+
+    ``times``: what the timer says when it is asked for the first time, the second, and so on; else it is a clock.
+    """
 
     async def story() -> Relayed:
         parts = ServerParts()
@@ -59,7 +68,8 @@ def relayed(
         connection._exchange = exchange = Exchange(connection, b"POST", b"/", [])
         upstream = UpstreamConnection(parts.clock)
         upstream.connection_made(server)
-        relay = Relay(exchange, parts.clock, parts.timeouts, asyncio.get_running_loop().time, 60.0, hide)
+        timer = iter(times).__next__ if times else asyncio.get_running_loop().time
+        relay = Relay(exchange, parts.clock, parts.timeouts, timer, 60.0, hide)
 
         async def attempt() -> Outcome:
             relay.watch(upstream)
@@ -335,6 +345,40 @@ async def test_a_connection_that_was_paused_can_be_used_again(
         await gateway.quiet()
         fake.script = says(answer(unary()))
         assert (await gateway.ask(post(CHAT, chat()))).body == unary()
+
+
+FIVE = [content_frame(str(number)) for number in range(5)]
+ENDINGS = [[], [DONE], [usage_frame(), DONE]]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=["nothing", "done", "usage"])
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_time_per_chunk_is_that_of_output(ending: list[bytes], hide: bool, at_once: int) -> None:
+    """Five chunks from 10.0 on, and the end at 14.0, however they are read and whatever ends the stream."""
+    frames = [*FIVE, *ending]
+    reads = [b"".join(map(chunk, frames[at : at + at_once])) for at in range(0, len(frames), at_once)]
+    found = relayed([chunked_head(), *reads, LAST], hide=hide, times=[10.0, 14.0])
+    assert found.outcome.chunk_seconds == 1.0
+    assert (found.outcome.streamed, found.outcome.first_byte_at) == (True, 10.0)
+
+
+@pytest.mark.parametrize("frames", [[], [content_frame("a")], [DONE], [content_frame("a"), DONE]])
+def test_one_chunk_has_no_time_per_chunk(frames: list[bytes]) -> None:
+    found = relayed([chunked_head(), *map(chunk, frames), LAST], times=[10.0, 14.0])
+    assert found.outcome.chunk_seconds == 0.0
+
+
+def test_a_broken_stream_has_no_time_per_chunk() -> None:
+    found = relayed([chunked_head(), *map(chunk, FIVE)], then="close", times=[10.0, 14.0])
+    assert (found.outcome.chunk_seconds, found.outcome.first_byte_at) == (0.0, 10.0)
+
+
+def test_an_answer_that_is_not_streamed_has_no_time_per_chunk() -> None:
+    body = b"x" * 10
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
+    found = relayed([head, body[:3], body[3:]], streamed=False, times=[10.0, 14.0, 15.0])
+    assert (found.outcome.chunk_seconds, found.outcome.streamed) == (0.0, False)
 
 
 def test_what_pauses_with_the_last_piece_does_not_stay_paused() -> None:

@@ -1,4 +1,4 @@
-"""Metrics and log lines: what is promised is emitted, and nothing else; no reader can stop the gateway."""
+"""What is kept of a request: sums and log lines; no reader of them can stop the gateway."""
 
 from __future__ import annotations
 
@@ -9,50 +9,22 @@ from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.relay import Outcome
 from gateway.telemetry import names
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.record import Recorder
-from gateway.telemetry.totals import Buckets
+from gateway.telemetry.totals import Buckets, ModelTotals
 from routing.length import Decision
 from tests.conftest import StartFake, StartGateway
 from tests.fakes.client import until
 
-NAMES = {value for value in vars(names).values() if isinstance(value, names.Name)}
-OF_SHADOW = {name for name in NAMES if name.name.startswith("yardstick_shadow_")}
-PROMISED = NAMES - OF_SHADOW  # a gateway without shadow-eval has none of those
 CHAT = b'{"model":"auto","messages":[{"role":"user","content":"hi"}]}'
-
-
-async def scraped(gateway: object) -> dict[str, set[str]]:
-    """Metric name -> its labels, of our own metrics."""
-    answer = await gateway.ask(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")  # type: ignore[attr-defined]
-    families = text_string_to_metric_families(answer.body.decode())
-    ours = [family for family in families if family.name.startswith("yardstick_")]
-    return {family.name: {key for s in family.samples for key in s.labels} - {"le"} for family in ours}
 
 
 def post(body: bytes) -> bytes:
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-
-
-async def test_what_is_emitted_is_what_is_registered_both_ways(fakes: StartFake, serving: StartGateway) -> None:
-    gateway = await serving([await fakes()])
-    assert (await gateway.ask(post(CHAT))).status == 200
-    assert await scraped(gateway) == {name.name: set(name.labels) for name in PROMISED}
-
-
-async def test_labels_are_bounded_whatever_a_client_sends(fakes: StartFake, serving: StartGateway) -> None:
-    gateway = await serving([await fakes()])
-    for number in range(20):
-        body = b'{"model":"made-up-%d","messages":[]}' % number
-        assert (await gateway.ask(post(body))).status == 404
-        await gateway.ask(b"BREW /pot-%d HTTP/1.1\r\n\r\n" % number)
-    requests = gateway.gateway.recorder.totals.requests
-    assert set(requests) <= {("/v1/chat/completions", "", "client_error"), ("refused", "", "client_error")}
-    assert requests["/v1/chat/completions", "", "client_error"] == 20
 
 
 def test_buckets_take_a_value_that_equals_their_bound() -> None:
@@ -142,3 +114,50 @@ def test_a_request_that_nobody_answered_counts_as_cancelled() -> None:
     record.cancelled("")
     record.end(0)
     assert recorder.totals.requests == {("/v1/completions", "m", "cancelled"): 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "outcome"),
+    [
+        (200, "", "ok"),
+        (200, "upstream_broken", "upstream_error"),
+        (200, "internal_error", "gateway_error"),
+        (404, "model_not_found", "client_error"),
+        (500, "internal_error", "gateway_error"),
+        (502, "upstream_broken", "upstream_error"),
+        (503, "", "upstream_error"),
+    ],
+)
+def test_outcomes(status: int, problem: str, outcome: str) -> None:
+    recorder = Recorder(CollectorRegistry(), lambda: 0.0, lambda: 0.0, None)
+    record = recorder.begin(SimpleNamespace(request_id=b"1", key_name="", shadow=False), "/v1/completions")
+    record.failed(problem)
+    record.end(status)
+    assert recorder.totals.requests == {("/v1/completions", "", outcome): 1}
+
+
+def test_times_are_those_of_the_timer_by_length() -> None:
+    """A fallback, too, counts under the model that answered; the overhead ends with the first attempt."""
+    now = iter((10.0, 13.0))
+    recorder = Recorder(CollectorRegistry(), lambda: next(now), lambda: 0.0, None)
+    record = recorder.begin(SimpleNamespace(request_id=b"1", key_name="", shadow=False), "/v1/completions")
+    record.decided(Decision("short", 700, "bounded", "short-prompt"))
+    record.decided(Decision("long", 900, "estimated", "short-unavailable"))
+    answer = Outcome(sent_at=10.25, first_byte_at=11.0, chunk_seconds=0.5, streamed=True, chunks=3, bytes=7)
+    record.relaying(answer)
+    answer.prompt_tokens = 1025
+    record.end(200)
+    assert set(recorder.totals.models) == {"long"}
+    totals = recorder.totals.models["long"]
+    (times,) = (each for each in totals.lengths if each is not None)
+    assert times is totals.of_length(4096)
+    found = (totals.overhead, totals.prompt_length, times.first_chunk, times.chunk, times.duration)
+    assert [each.sum for each in found] == [0.25, 900, 1.0, 0.5, 3.0]
+    assert [sum(each.counts) for each in found] == [1] * 5
+
+
+@pytest.mark.parametrize(("tokens", "label"), [(0, "1024"), (1024, "1024"), (1025, "4096"), (131072, "131072")])
+def test_lengths_are_upper_bounds(tokens: int, label: str) -> None:
+    totals = ModelTotals()
+    assert totals.of_length(tokens) is totals.lengths[names.LENGTHS.index(label)]
+    assert totals.of_length(131_073) is totals.lengths[names.LENGTHS.index("more")]

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import names, shared
 from gateway.telemetry.log import LineLog, _pieces
-from gateway.telemetry.record import ConfigState
 from gateway.telemetry.shared import HALF, Family, Slots
+from gateway.telemetry.states import ConfigState
 from gateway.telemetry.totals import Totals
 from tests.conftest import StartFake
 from tests.fakes.client import Client, chat, get, post, until
@@ -34,10 +34,10 @@ def snapshot_of(count: int, worker: int = 0, *, seconds: float = 0.2) -> shared.
     totals = Totals()
     for _ in range(count):
         totals.requests[CHAT, SHORT, "ok"] += 1
-        totals.models[SHORT].duration.observe(seconds)
+        totals.models[SHORT].of_length(700).duration.observe(seconds)
     registry = CollectorRegistry()
     registry.register(totals)
-    registry.register(ConfigState(lambda: "abc"))
+    registry.register(ConfigState(lambda: "abc", lambda: 8192))
     return shared.snapshot(registry, worker)
 
 
@@ -196,7 +196,7 @@ async def test_metrics_are_the_same_whoever_is_asked(tmp_path: Path, fakes: Star
                 by_worker[worker] += 1
         assert sorted(by_worker.values()) == [10, 20, 30]
         for client in clients.values():
-            while (seen := await counted(client)) < 60:  # the others' are as old as their last tick
+            while (seen := await counted(client)) < 60:  # the others' may be a second old
                 pass
             assert seen == 60 == len(fake.requests)
             text = (await client.ask(get("/metrics"))).body.decode()

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from gateway.demo.engine import HOST, Engine
+from gateway.demo.engine import HOST, LONG, SHORT, Engine
 from gateway.demo.observe import engines
 from gateway.demo.observe.prometheus import Prometheus, command, configuration, rule_files
 from gateway.demo.processes import Children
 from gateway.demo.scoreboard import settings
 from gateway.demo.servers import Say, Servers
+from gateway.families import MODELS
 from gateway.ports import PortUnavailable, ensure_free
 
 _LOOK_SECONDS = 0.05
@@ -46,7 +47,7 @@ class System:
         self._binary = binary
         self._rules = rules
         more: Mapping[str, object] = {
-            "shadow": settings(children.folder, per_hour),
+            "shadow": settings(children.folder, per_hour) | {"gate": str(_policy(children.folder))},
             "probes": {"period": 1.0},  # what is seen in a plot of some minutes
             "routing": {"threshold": engine.lengths.threshold, "fallback": "busy"},
         }
@@ -91,6 +92,15 @@ def port(wanted: int | None, usual: int) -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _policy(folder: Path) -> Path:
+    """Of the gate: may the short model have prompts of these lengths?"""
+    first, second = ({"family": MODELS[model].family, "model": model} for model in (SHORT, LONG))
+    buckets = [{"up_to": 2_048, "weight": 0.5}, {"up_to": MODELS[SHORT].pool_window, "weight": 0.5}]
+    file = folder / "policy.yaml"
+    file.write_text(yaml.safe_dump({"first": first, "second": second, "delta": 0.05, "buckets": buckets}), "utf-8")
+    return file
 
 
 def _nothing() -> None:

@@ -84,7 +84,7 @@ class Traffic:
                 if stopping.wait(random.expovariate(per_second)) or not submit(ask):
                     return
             strike()
-            if number % 3 == 1:
+            if number % 3 == 0:
                 for ask in workload.burst():
                     submit(ask)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from gateway.shadow.live.scoring import Scorers
 from gateway.shadow.sending import StoreWriter
 from gateway.shadow.store import Counter
 from gateway.telemetry import names
+from gateway.telemetry.samples import plain, single
 
 _NAMES = {
     Counter.MATCHED: names.SHADOW_MATCHED,
@@ -26,20 +27,12 @@ class ShadowMetrics:
     def collect(self) -> Iterable[Metric]:
         counted = tuple(self._writer.counted.items())
         for counter, name in _NAMES.items():
-            family = CounterMetricFamily(name.name, name.help, labels=name.labels)
-            for (which, model, reason), value in counted:
-                if which is counter:
-                    labels = {"model": model, "reason": reason}
-                    family.add_metric([labels[label] for label in name.labels], value)
-            yield family
-        verdicts = names.SHADOW_VERDICTS
-        family = CounterMetricFamily(verdicts.name, verdicts.help, labels=verdicts.labels)
-        for told, value in tuple(self._scorers.verdicts.items()) if self._scorers is not None else ():
-            family.add_metric(told, value)
-        yield family
-        events = names.SHADOW_EVENTS
-        family = CounterMetricFamily(events.name, events.help, labels=events.labels)
-        for outcome, value in self._scorers.events.items() if self._scorers is not None else ():
-            family.add_metric([outcome], value)
-        yield family
-        yield GaugeMetricFamily(names.SHADOW_HELD.name, names.SHADOW_HELD.help, self._writer.held)
+            of_it = (
+                ({"model": model, "reason": why}, value) for (which, model, why), value in counted if which is counter
+            )
+            yield plain(name, (([labels[label] for label in name.labels], value) for labels, value in of_it))
+        scorers = self._scorers
+        yield plain(names.SHADOW_VERDICTS, tuple(scorers.verdicts.items()) if scorers is not None else ())
+        events = scorers.events if scorers is not None else {}
+        yield plain(names.SHADOW_EVENTS, (((outcome,), value) for outcome, value in events.items()))
+        yield single(names.SHADOW_HELD, self._writer.held)

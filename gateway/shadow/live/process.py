@@ -25,6 +25,7 @@ from gateway.shadow.canary.prompt import RoutingTokens
 from gateway.shadow.events import open_events
 from gateway.shadow.gate.draws import Served
 from gateway.shadow.live.expiring import expire
+from gateway.shadow.live.gate import GateAnswers
 from gateway.shadow.live.intake import Intake, Known, MatchedSample
 from gateway.shadow.live.metrics import ShadowMetrics
 from gateway.shadow.live.mix_file import mix_file, read_mix, write_mix
@@ -172,6 +173,7 @@ class Parts:
             )
         all_suites = [each for each in (*suites, drawn_from) if each is not None]
         self._rates = Rates(store.evidence, Groups(all_suites), wall)
+        self._gate = GateAnswers(store.evidence, _url(settings), settings.gate, tell) if settings.gate else None
         self._offering = partial(offers.run, store, [suite_key(each) for each in all_suites])
         self._scorers: Scorers | None = None
         if settings.scorers:
@@ -182,7 +184,7 @@ class Parts:
         self._registry.register(ShadowMetrics(writer, self._scorers))
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
-        senders = [part.run() for part in (self._mirrors, self._scorers) if part is not None]
+        senders = [part.run() for part in (self._mirrors, self._scorers, self._gate) if part is not None]
         running = [self._receiver.run(), self._tell(), self._rates.run(), self._offering(), self._send_canaries()]
         return [*running, expire(self._store), *senders]
 
@@ -243,7 +245,8 @@ class Parts:
         while True:
             await asyncio.sleep(_TELL)
             self.say_counts()
-            self._receiver.expose(await asyncio.to_thread(generate_latest, self._registry) + self._rates.text)
+            own = await asyncio.to_thread(generate_latest, self._registry)
+            self._receiver.expose(own + self._rates.text + (self._gate.text if self._gate is not None else b""))
 
     def say_counts(self) -> None:
         write_mix(self._mix_file, self._intake.mix)

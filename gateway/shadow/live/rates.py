@@ -54,9 +54,9 @@ class Rates:
         self.text = _exposition(standing(tallies, self._groups), self._clock())
 
 
-def pause_after(seconds: float) -> float:
+def pause_after(seconds: float, every: float = EVERY) -> float:
     """Until the next reading, after one that took so long."""
-    return max(EVERY, seconds * (1 / _SHARE - 1))
+    return max(every, seconds * (1 / _SHARE - 1))
 
 
 def _exposition(found: Mapping[Compared, list[Standing]], read_at: float) -> bytes:

@@ -17,6 +17,8 @@ def check(config: Config) -> None:
         return
     if config.shadow.queue is not None or environment(QUEUE):
         _check_queue(config.shadow)
+    if config.shadow.gate is not None:
+        _check_policy(config.shadow.gate)
     plan = canary_plan(config)
     for name in {*config.shadow.suites, *([plan.suite] if plan is not None else [])}:
         try:
@@ -33,6 +35,15 @@ def _check_queue(settings: ShadowSettings) -> None:
         server_of(settings)
     except NoQueue as error:
         raise ValueError(f"shadow.queue: {error}") from None
+
+
+def _check_policy(path: str) -> None:
+    from gateway.shadow.report.gate_answers import read_policy  # imports much, which is of use only with a policy
+
+    try:
+        read_policy(path)
+    except ValueError as error:
+        raise ValueError(f"shadow.gate: {error}") from None
 
 
 def canary_plan(config: Config) -> Plan | None:

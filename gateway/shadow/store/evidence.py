@@ -13,7 +13,7 @@ from gateway.shadow.gate.draws import Event, Kind, Outcome
 from gateway.shadow.store.database import Database
 from gateway.shadow.store.day import day_of
 from gateway.shadow.store.outcome import Drawn, Scored
-from gateway.shadow.store.records import Counter, Gap, Score, Total
+from gateway.shadow.store.records import Counter, Gap, Score, State, Total
 from gateway.shadow.store.rows import run_of, sample_of, score_of, select_runs, select_samples
 from gateway.shadow.store.schema import counters, gaps, runs, samples, scores, served
 from gateway.shadow.store.tallies import TaskTally, tallies
@@ -108,6 +108,13 @@ class Evidence:
         """Passes by task, of all runs with a verdict but controls'; read at once."""
         with self._database.reading() as connection:
             return tallies(connection)
+
+    def settled(self) -> tuple[int, int]:
+        """How many verdicts there are, and runs that are done: the same as long as nothing new is to be concluded."""
+        done = [state for state in State if not state.open]
+        with self._database.reading() as connection:
+            verdicts = connection.scalar(select(func.count()).select_from(scores))
+            return verdicts or 0, connection.scalar(select(func.count()).where(runs.c.state.in_(done))) or 0
 
     def totals(self, since: float | None = None, until: float | None = None) -> tuple[Total, ...]:
         """Counters summed over their sources, of each day that has a part of that time."""
