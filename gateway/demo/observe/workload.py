@@ -9,9 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from gateway.config import RoutingSettings
 from gateway.demo.engine import LONG, SHORT
 from gateway.demo.sources import Sources
 from gateway.demo.workload import AUTO, short_rows
+from gateway.families import MODELS
 from gateway.shadow.suites.load import DEFAULT, load
 from gateway.tokens import Counter
 
@@ -21,8 +23,9 @@ CHAT, FILL = "/v1/chat/completions", "/v1/completions"
 BURST = 48
 _MAX_TOKENS = 256
 _TASKS = 6
-_BURST_TOKENS = 3_000
-_NEAR_THRESHOLD = 8_000
+_TOO_MANY_BYTES = 1_100_000
+_BURST_TOKENS = 3_200
+_BURST_OUTPUT = 512
 _LEAVE_AFTER = 3  # chunks
 _PLACES = 3  # of the library, from which prompts of each length begin: what comes again meets a warm prefix cache
 
@@ -48,12 +51,13 @@ class Workload:
         self._files = {
             tokens: [sources.about(place / _PLACES, tokens, question) for place in range(_PLACES)] for tokens in LENGTHS
         }
+        self._edge = sources.prompt(MODELS[SHORT], 0.01, RoutingSettings().threshold, question).text
         self._burst = [sources.about((place + 0.5) / BURST, _BURST_TOKENS, question) for place in range(BURST)]
         self._tasks = itertools.cycle([task.instruct_prompt for task in load(DEFAULT).tasks.values()])
 
     def cycle(self) -> list[Ask]:
         """Each kind at least once, in any order."""
-        asks = [*self.clean(), *self._mistakes(), *self._leaving()]
+        asks = [*self.clean(), *self._mistakes(), *self._leaving(), _not_sampled()]
         self._random.shuffle(asks)
         return asks
 
@@ -65,14 +69,16 @@ class Workload:
             yield Ask("task", CHAT, _chat(AUTO, prompt))
         for stream in (True, False):
             yield Ask("gap", FILL, _gap(stream))
-        for tokens, prompts in self._files.items():  # one of them so near the threshold that it has to be counted
+        for tokens, prompts in self._files.items():
             yield Ask(f"files of {tokens:,} tokens", CHAT, _chat(AUTO, self._random.choice(prompts)))
+        yield Ask("files, at the threshold", CHAT, _chat(AUTO, self._edge))  # near it prompts have to be counted
         yield Ask("files, long model named", CHAT, _chat(LONG, self._random.choice(self._files[2_500])))
         yield Ask("files, short model named", CHAT, _chat(SHORT, self._random.choice(self._files[12_000])))
 
     def burst(self) -> list[Ask]:
-        """To be sent at once."""
-        return [Ask("burst", CHAT, _chat(AUTO, prompt)) for prompt in self._burst]
+        """To be sent at once: more than the short model's servers take together, and long answers."""
+        long = {"max_tokens": _BURST_OUTPUT, "ignore_eos": True}
+        return [Ask("burst", CHAT, _chat(AUTO, prompt) | long) for prompt in self._burst]
 
     def _mistakes(self) -> Iterator[Ask]:
         yield Ask("unknown model", CHAT, _chat("no-such-model", "Reverse a list."), clean=False)
@@ -83,6 +89,11 @@ class Workload:
         for model in (SHORT, LONG):
             body = _chat(model, "Explain, with examples, how a B-tree splits its nodes.")
             yield Ask("left", CHAT, body, leave_after=_LEAVE_AFTER, clean=False)
+
+
+def _not_sampled() -> Ask:
+    """More bytes than shadow-eval takes a copy of."""
+    return Ask("too large to sample", CHAT, _chat(AUTO, "Reverse a list.") | {"user": "x" * _TOO_MANY_BYTES})
 
 
 def _chat(model: str, content: str) -> dict[str, Any]:
