@@ -109,8 +109,8 @@ def _endpoints_now() -> list[Panel]:
         number(
             About(
                 "Ejected",
-                "Endpoints left out after failures, by at least one gateway. Back by themselves when they answer "
-                "again; for longer than minutes: look at the model server's log.",
+                "Endpoints left out after failures, by at least one gateway: orange from one on, red from two. Back by "
+                "themselves when they answer again; for longer than minutes: look at the model server's log.",
                 COUNT,
                 4,
             ),

@@ -91,7 +91,8 @@ def _samples_now() -> list[Panel]:
         number(
             About(
                 "Held",
-                "Samples on their way to the store. Growing: the store can't be reached, or is slow.",
+                "Samples on their way to the store. From 100 on (orange), and growing: the store can't be reached, or "
+                "is slow.",
                 COUNT,
                 4,
             ),
