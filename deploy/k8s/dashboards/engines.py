@@ -27,7 +27,7 @@ def dashboard() -> models.Dashboard:
         "compare courses, not values.",
         [_SERVED, MODEL],
         [
-            Section("vLLM: load and memory", _load()),
+            Section("vLLM: load and memory", [*_load(), *_cache()]),
             Section("vLLM: times by its own clock, in tokens", _times()),
             Section("vLLM: throughput and ends", _throughput()),
             Section("Seen by the gateway, in chunks", _seen()),
@@ -78,6 +78,11 @@ def _load() -> list[Panel]:
             ),
             stacked=True,
         ),
+    ]
+
+
+def _cache() -> list[Panel]:
+    return [
         lines(
             About(
                 "Preemptions",

@@ -24,12 +24,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Values of a label, of which several or all can be chosen. `metric`: any that has it from the start."""
+    """Values of a label, of which several or all can be chosen, or just one: first this `single`.
+
+    `metric`: any that has it from the start.
+    """
 
     name: str
     label: str
     metric: str
     of: str
+    single: str = ""
 
 
 def dashboard(
@@ -71,6 +75,9 @@ def _query_variable(variable: Variable) -> QueryVariable:
     query: dict[str, object] = {"query": f"label_values({variable.metric}, {variable.of})", "refId": variable.name}
     asked = QueryVariable(variable.name).label(variable.label).datasource(SOURCE).query(query)
     asked = asked.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
+    if variable.single:
+        one = models.VariableOption(selected=True, text=variable.single, value=variable.single)
+        return asked.multi(False).include_all(False).current(one)
     every = models.VariableOption(selected=True, text="All", value="$__all")
     # ".*" also lets through what has no such label: requests for which no model was chosen.
     return asked.multi(True).include_all(True).all_value(".*").current(every)

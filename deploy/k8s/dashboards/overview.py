@@ -36,7 +36,7 @@ def dashboard() -> models.Dashboard:
             Section("End to end (E2E)", _times("E2E", names.DURATION, _ABOUT_E2E)),
             Section("Outcomes", _outcomes()),
             Section("Throughput", _throughput()),
-            Section("The gateway itself", _gateway()),
+            Section("The gateway itself", [*_gateway(), *_process()]),
             Section("Days and weeks (needs the recording rules)", _long(), folded=True),
         ],
     )
@@ -238,6 +238,11 @@ def _gateway() -> list[Panel]:
             Query(gauge("model", names.IN_FLIGHT.name), "{{model}}"),
             stacked=True,
         ),
+    ]
+
+
+def _process() -> list[Panel]:
+    return [
         lines(
             About(
                 "Bytes to clients",
@@ -289,7 +294,7 @@ def _long() -> list[Panel]:
         ),
         lines(
             About("Requests by model, recorded", about, PER_SECOND, 6),
-            Query(recorded.selected(recorded.REQUESTS, by="model"), "{{model}}"),
+            Query(recorded.summed(recorded.REQUESTS), "{{model}}"),
             stacked=True,
         ),
     ]

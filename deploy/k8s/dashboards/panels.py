@@ -12,7 +12,7 @@ from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 Panel = Builder[models.Panel]
@@ -20,7 +20,7 @@ Steps = Sequence[tuple[float, str]]
 """From which value on, which colour: `green` below the first."""
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SECONDS, SHARE, PER_SECOND, COUNT = "s", "percentunit", "cps", "short"
-_HEIGHT = 8
+_HEIGHT, _WIDE = 8, 12
 P = TypeVar("P", bargauge.Panel, heatmap.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
 
 
@@ -45,7 +45,7 @@ def lines(
 ) -> Panel:
     """Over time. `log`: for times that go from milliseconds to minutes. `dashed`: a pattern of series' names."""
     panel = _dressed(timeseries.Panel(), about, steps).line_width(1).fill_opacity(30 if stacked else 0)
-    panel = panel.show_points(kinds.VisibilityMode.NEVER).legend(_legend()).tooltip(_every_series())
+    panel = panel.show_points(kinds.VisibilityMode.NEVER).legend(_legend(about.width)).tooltip(_every_series())
     panel = panel.span_nulls(False)
     if steps:
         panel = panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED))
@@ -76,13 +76,14 @@ def states(about: About, query: Query, meanings: Mapping[str, tuple[str, str]]) 
         for index, (value, (text, colour)) in enumerate(meanings.items())
     }
     panel = _dressed(statetimeline.Panel(), about, ()).mappings([models.ValueMap(options=results)])
-    panel = panel.show_value(kinds.VisibilityMode.NEVER).row_height(0.8).merge_values(True).legend(_legend(calcs=()))
+    panel = panel.show_value(kinds.VisibilityMode.NEVER).row_height(0.8).merge_values(True).legend(_legend(0))
     return _asked(panel, [query])
 
 
 def buckets_over_time(about: About, query: Query) -> Panel:
     """A heatmap of a histogram. The query is of cumulative buckets, by `le`; the data source takes differences."""
-    colours = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
+    colours = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").fill("dark-orange")
+    colours = colours.scale(HeatmapColorScale.EXPONENTIAL).exponent(0.5).steps(64)
     panel = _dressed(heatmap.Panel(), about, ()).calculate(False).color(colours)
     panel = panel.y_axis(heatmap.YAxisConfig().unit(about.unit))
     return panel.with_target(_target(0, query).range().format(PromQueryFormat.HEATMAP))
@@ -142,9 +143,12 @@ def _newest() -> common.ReduceDataOptions:
     return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
 
 
-def _legend(calcs: Sequence[str] = ("lastNotNull", "max")) -> common.VizLegendOptions:
+def _legend(width: int) -> common.VizLegendOptions:
+    """With the newest and the largest value where there is room."""
     legend = common.VizLegendOptions().show_legend(True).placement(kinds.LegendPlacement.BOTTOM)
-    return legend.display_mode(kinds.LegendDisplayMode.TABLE if calcs else kinds.LegendDisplayMode.LIST).calcs([*calcs])
+    if width < _WIDE:
+        return legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([])
+    return legend.display_mode(kinds.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
 
 
 def _every_series() -> common.VizTooltipOptions:

@@ -27,9 +27,14 @@ def total(by: str, expression: str) -> str:
 
 
 def rates(by: str, metric: str, where: str = OF_MODEL) -> str:
-    """Per second. Requests for which no model was chosen are named as such."""
+    """Per second."""
     summed = total(by, rate(metric, where))
-    return f'label_replace({summed}, "model", "{_NOBODY}", "model", "")' if "model" in by.split(", ") else summed
+    return named(summed) if "model" in by.split(", ") else summed
+
+
+def named(expression: str) -> str:
+    """Requests for which no model was chosen have an empty one: they are named as such."""
+    return f'label_replace({expression}, "model", "{_NOBODY}", "model", "")'
 
 
 def increases(by: str, metric: str, where: str = OF_MODEL) -> str:

@@ -36,15 +36,15 @@ def dashboard() -> models.Dashboard:
         "Where prompts go and why, their lengths against the threshold, and the endpoints they are sent to.",
         [MODEL],
         [
-            Section("Now", _now()),
+            Section("Now", [*_where_now(), *_endpoints_now()]),
             Section("Where prompts go, and why", _decisions()),
             Section("Prompt lengths against the threshold", _lengths()),
-            Section("Endpoints", _endpoints()),
+            Section("Endpoints", [*_states(), *_events()]),
         ],
     )
 
 
-def _now() -> list[Panel]:
+def _where_now() -> list[Panel]:
     long, standing_in, counted = 'reason=~"long-prompt|short-window"', 'reason="short-unavailable"', 'method="counted"'
     return [
         number(
@@ -90,6 +90,11 @@ def _now() -> list[Panel]:
             ),
             Query(share_of(counted, _DECISIONS)),
         ),
+    ]
+
+
+def _endpoints_now() -> list[Panel]:
+    return [
         number(
             About(
                 "Endpoints up",
@@ -104,8 +109,8 @@ def _now() -> list[Panel]:
         number(
             About(
                 "Ejected",
-                "Endpoints left out after failures, by at least one gateway. Back by themselves when they answer "
-                "again; for longer than minutes: look at the model server's log.",
+                "Endpoints left out after failures, by at least one gateway: orange from one on, red from two. Back by "
+                "themselves when they answer again; for longer than minutes: look at the model server's log.",
                 COUNT,
                 4,
             ),
@@ -214,9 +219,10 @@ def _lengths() -> list[Panel]:
     ]
 
 
-def _endpoints() -> list[Panel]:
-    each = "model, endpoint"
-    named = "{{model}} {{endpoint}}"
+_EACH, _NAMED = "model, endpoint", "{{model}} {{endpoint}}"
+
+
+def _states() -> list[Panel]:
     return [
         states(
             About(
@@ -226,7 +232,7 @@ def _endpoints() -> list[Panel]:
                 COUNT,
                 8,
             ),
-            Query(gauge(each, names.ENDPOINT_UP.name, how="min"), named),
+            Query(gauge(_EACH, names.ENDPOINT_UP.name, how="min"), _NAMED),
             {"0": ("down", "red"), "1": ("up", "green")},
         ),
         states(
@@ -238,9 +244,14 @@ def _endpoints() -> list[Panel]:
                 COUNT,
                 8,
             ),
-            Query(gauge(each, names.ENDPOINT_EJECTED.name, how="max"), named),
+            Query(gauge(_EACH, names.ENDPOINT_EJECTED.name, how="max"), _NAMED),
             {"0": ("in use", "green"), "1": ("left out", "orange")},
         ),
+    ]
+
+
+def _events() -> list[Panel]:
+    return [
         lines(
             About(
                 "Ejections",
@@ -249,7 +260,7 @@ def _endpoints() -> list[Panel]:
                 COUNT,
                 8,
             ),
-            Query(increases(each, counter(names.EJECTIONS)), named),
+            Query(increases(_EACH, counter(names.EJECTIONS)), _NAMED),
         ),
         lines(
             About(
@@ -259,7 +270,7 @@ def _endpoints() -> list[Panel]:
                 PER_SECOND,
                 12,
             ),
-            Query(rates(f"{each}, outcome", counter(names.PROBES)), f"{named} {{{{outcome}}}}"),
+            Query(rates(f"{_EACH}, outcome", counter(names.PROBES)), f"{_NAMED} {{{{outcome}}}}"),
         ),
         lines(
             About(
@@ -269,6 +280,6 @@ def _endpoints() -> list[Panel]:
                 COUNT,
                 12,
             ),
-            Query(gauge(each, names.IN_FLIGHT.name), named),
+            Query(gauge(_EACH, names.IN_FLIGHT.name), _NAMED),
         ),
     ]

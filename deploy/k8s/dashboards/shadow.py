@@ -39,18 +39,21 @@ def dashboard() -> models.Dashboard:
         "Yardstick / Shadow-eval",
         "How often the models' answers pass their tests, with intervals, and what that rests on. Empty unless "
         "shadow-eval is configured.",
-        [Variable(name, label, _RATE, name) for name, label in _VARIABLES],
+        _VARIABLES,
         [
-            Section("Now", _now()),
+            Section("Now", [*_samples_now(), *_figures_now()]),
             Section("pass@1 with 95 % intervals", _rates()),
             Section("The gate", _gate()),
-            Section("From samples to verdicts", _samples()),
+            Section("From samples to verdicts", [*_samples(), *_lost()]),
             Section("What it costs, and what is lost", _costs()),
         ],
     )
 
 
-_VARIABLES = (("family", "Family"), ("suite", "Suite"), ("evidence", "Evidence"), ("category", "Category"))
+_VARIABLES = (
+    *(Variable(name, name.capitalize(), _RATE, name) for name in ("family", "suite", "evidence", "category")),
+    Variable("interval", "Interval", _BOUND, "interval", single="tasks_like_these"),
+)
 
 
 def _best(metric: str, where: str) -> str:
@@ -58,11 +61,11 @@ def _best(metric: str, where: str) -> str:
     return gauge(_STRATUM, metric, where, "max")
 
 
-def _bound(interval: str, bound: str, where: str) -> str:
-    return _best(_BOUND, f'{where}, interval="{interval}", bound="{bound}"')
+def _bound(bound: str, where: str) -> str:
+    return _best(_BOUND, f'{where}, interval=~"$interval", bound="{bound}"')
 
 
-def _now() -> list[Panel]:
+def _samples_now() -> list[Panel]:
     sampled, dropped = rate(counter(names.SHADOW_SAMPLED), ""), rate(counter(names.SHADOW_DROPPED), "")
     return [
         number(
@@ -88,13 +91,19 @@ def _now() -> list[Panel]:
         number(
             About(
                 "Held",
-                "Samples on their way to the store. Growing: the store can't be reached, or is slow.",
+                "Samples on their way to the store. From 100 on (orange), and growing: the store can't be reached, or "
+                "is slow.",
                 COUNT,
                 4,
             ),
             Query(gauge("", names.SHADOW_HELD.name, where="")),
             [(100, "orange"), (1000, "red")],
         ),
+    ]
+
+
+def _figures_now() -> list[Panel]:
+    return [
         number(
             About(
                 "Age of these figures",
@@ -131,51 +140,52 @@ def _now() -> list[Panel]:
 
 def _rates() -> list[Panel]:
     named = "{{family}} {{model}} {{suite}} {{evidence}} {{form}} {{stratum}}"
-    text = (
-        "Dashed: the ends of the interval of tasks like these, where there are enough tasks to say (30). An interval "
-        "that does not hold what you "
-        f"expect is news; a line that moves inside it is not. {_NEVER_POOLED}"
+    interval = (
+        "Interval `tasks_like_these`: where other tasks of the kind would lie (from 30 tasks on); `this_suite`: these "
+        "tasks, asked again (from 40 "
+        "answers on, and tasks that were answered at least twice). There is none where there is not enough to say; a "
+        "wide one: wait, or raise "
+        f"the sampling. {_NEVER_POOLED}"
     )
     whole = [
         Query(_best(_RATE, _WHOLE), f"{named} pass@1"),
-        Query(_bound("tasks_like_these", "lower", _WHOLE), f"{named} lower"),
-        Query(_bound("tasks_like_these", "upper", _WHOLE), f"{named} upper"),
+        Query(_bound("lower", _WHOLE), f"{named} lower"),
+        Query(_bound("upper", _WHOLE), f"{named} upper"),
     ]
-    intervals = (
-        "An interval is empty where there is not enough to say: `this suite` needs tasks that were answered at least "
-        "twice, `tasks like these` "
-        f"at least 30 tasks. A wide one: wait, or raise the sampling. {_NEVER_POOLED}"
-    )
-    return [
-        lines(About("pass@1 of whole suites, by family", text, SHARE, 24), *whole, dashed="(lower|upper)$"),
-        _table(
-            "pass@1 by family and category",
-            f"Category `all` is the whole suite. {intervals}",
-            f'{_CHOSEN}, category=~"$category", length="all"',
-        ),
-        _table(
-            "pass@1 by family and prompt length",
-            "Length: the prompt has at most so many tokens, and more than the one before. Where the short model falls "
-            "behind is where the threshold belongs "
-            f"(`yardstick shadow threshold` computes it on pairs). {intervals}",
-            f'{_CHOSEN}, category="all", length!="all"',
-        ),
-    ]
-
-
-def _table(title: str, description: str, where: str) -> Panel:
+    part = f'{_CHOSEN}, category=~"$category|all"'
     columns = {
-        "pass@1": _best(_RATE, where),
-        "this suite: from": _bound("this_suite", "lower", where),
-        "this suite: to": _bound("this_suite", "upper", where),
-        "tasks like these: from": _bound("tasks_like_these", "lower", where),
-        "tasks like these: to": _bound("tasks_like_these", "upper", where),
-        "tasks": _best(names.SHADOW_TASKS.name, where),
-        "answers": _best(names.SHADOW_COMPLETIONS.name, where),
+        "pass@1": _best(_RATE, part),
+        "interval: from": _bound("lower", part),
+        "interval: to": _bound("upper", part),
+        "tasks": _best(names.SHADOW_TASKS.name, part),
+        "answers": _best(names.SHADOW_COMPLETIONS.name, part),
     }
-    return rows(
-        About(title, description, SHARE, 24), columns, names.SHADOW_PASS_AT_1.labels, counts=("tasks", "answers")
-    )
+    return [
+        lines(
+            About(
+                "pass@1 of whole suites, by family",
+                "Dashed: the interval. One that does not hold what you expect is news; a line that moves inside it "
+                f"is not. {interval}",
+                SHARE,
+                24,
+            ),
+            *whole,
+            dashed="(lower|upper)$",
+        ),
+        rows(
+            About(
+                "pass@1 by family, category and prompt length",
+                "`all` and `all`: the whole suite. A length: prompts of at most so many tokens, and more than the one "
+                "before; where the short model falls behind "
+                f"is where the threshold belongs (`yardstick shadow threshold` computes it on pairs). {interval}",
+                SHARE,
+                24,
+            ),
+            columns,
+            names.SHADOW_PASS_AT_1.labels,
+            counts=("tasks", "answers"),
+        ),
+    ]
 
 
 def _gate() -> list[Panel]:
@@ -220,8 +230,6 @@ def _gate() -> list[Panel]:
 
 
 def _samples() -> list[Panel]:
-    sampled = rate(counter(names.SHADOW_SAMPLED), "")
-    dropped, lost = counter(names.SHADOW_DROPPED), counter(names.SHADOW_LOST)
     return [
         lines(
             About(
@@ -258,6 +266,13 @@ def _samples() -> list[Panel]:
             Query(increases("level", counter(names.SHADOW_VERDICTS), ""), "{{level}}"),
             stacked=True,
         ),
+    ]
+
+
+def _lost() -> list[Panel]:
+    sampled = rate(counter(names.SHADOW_SAMPLED), "")
+    dropped, lost = counter(names.SHADOW_DROPPED), counter(names.SHADOW_LOST)
+    return [
         lines(
             About(
                 "Dropped before the shadow process",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import combinations
 
@@ -88,9 +89,10 @@ def test_each_has_an_address_of_its_own() -> None:
 
 
 @each
-def test_thresholds_rise_and_are_those_of_a_stated_meaning(name: str) -> None:
+def test_thresholds_rise_and_are_explained(name: str) -> None:
     """A colour without words says nothing."""
     for panel in panels(name):
         _, *steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
         values = [step["value"] for step in steps]
         assert values == sorted(values), panel["title"]
+        assert not steps or re.search(r"\b(from|above|below|passes)\b", panel["description"], re.I), panel["title"]
