@@ -22,7 +22,7 @@ WRONG = [
     ({"canary": {"first": FIRST, "second": {**SECOND, "family": "codegeex"}}}, "of the family iquest"),
     ({"keyless": 2}, "shadow.keyless"),
     ({"queue": "amqp://me:s3cret@host/0"}, "shadow.queue"),
-    ({"gate": "nowhere.yaml"}, "shadow.gate: "),
+    ({"gate": "nowhere.yaml"}, "nowhere.yaml can't be read"),
     ({"mirror": {"on": True}}, "shadow.mirror"),
 ]
 
