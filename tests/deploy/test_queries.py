@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.observe.look import Found, Look
-from gateway.demo.observe.panels import Dashboard, Query, dashboards, filled
+from gateway.demo.observe.panels import Dashboard, Query, complaint, dashboards, filled
 from gateway.demo.observe.prometheus import NotInstalled, find_prometheus, rule_files
 from tests.deploy.agreement import MEASURES, agrees, latency
 from tests.deploy.observed import Observed, can_move, observed
@@ -65,6 +65,24 @@ def test_a_query_names_what_is_scraped_and_makes_nothing_up(watched: Observed, q
     assert there & set(_word(query.expression)), query.expression
     bare = _made_up.sub("", filled(query.expression, watched.values(of(query.dashboard), 30)))
     assert watched.prometheus.query_range(bare, watched.end - 60, watched.end), bare
+
+
+_CHOICES = [
+    (dashboard, variable.name) for dashboard in _SHOWN for variable in dashboard.variables if not variable.several
+]
+
+
+def test_whatever_is_chosen_there_is_an_answer(watched: Observed) -> None:
+    """Where only one value can be: above it was the first."""
+    for dashboard, variable in _CHOICES:
+        options = variable.fixed or watched.prometheus.label_values(variable.label, variable.selector)
+        assert len(options) > 1, variable
+        for option in options:
+            chosen = watched.values(dashboard, 30) | {variable.name: option}
+            for query in dashboard.queries:
+                expression = filled(query.expression, chosen)
+                found = watched.prometheus.query_range(expression, watched.end - 60, watched.end)
+                assert complaint(found, query.legend) == "", (option, query.expression)
 
 
 _MOVING = [query for query in _QUERIES if can_move(query)]
@@ -162,7 +180,7 @@ def test_all_lengths_and_endings_were_there(watched: Observed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "legend", "complaint"),
+    ("expression", "legend", "told"),
     [
         ("yardstick_no_such_metric", "", "no series"),
         ("0 * yardstick_open_connections / 0", "", "nan in"),
@@ -172,7 +190,7 @@ def test_all_lengths_and_endings_were_there(watched: Observed) -> None:
         ("yardstick_open_connections{model=~'$nobody'}", "", "no variable"),
     ],
 )
-def test_a_query_that_is_wrong_is_found(watched: Observed, expression: str, legend: str, complaint: str) -> None:
+def test_a_query_that_is_wrong_is_found(watched: Observed, expression: str, legend: str, told: str) -> None:
     query = Query("mine", "panel", "A", expression, legend)
     (found,) = Look(watched.prometheus, [Dashboard("mine", (query,), ())]).once_more()
-    assert complaint in found.complaint
+    assert told in found.complaint

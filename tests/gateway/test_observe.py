@@ -59,9 +59,14 @@ def test_queries_of_closed_rows_are_found(tmp_path: Path) -> None:
 def test_variables_are_filled_in_as_grafana_does(tmp_path: Path) -> None:
     variables = [
         {"name": "datasource", "type": "datasource", "query": "prometheus"},
-        {"name": "model", "type": "query", "query": {"query": "label_values(up_metric, model)", "refId": "m"}},
-        {"name": "endpoint", "type": "query", "query": 'label_values(other{model=~"$model"}, endpoint)'},
-        {"name": "family", "type": "query", "query": "label_values(family)", "allValue": ".*"},
+        {"name": "model", "type": "query", "multi": True, "query": {"query": "label_values(up_metric, model)"}},
+        {
+            "name": "endpoint",
+            "type": "query",
+            "includeAll": True,
+            "query": 'label_values(other{model=~"$model"}, endpoint)',
+        },
+        {"name": "family", "type": "query", "multi": True, "query": "label_values(family)", "allValue": ".*"},
         {"name": "share", "type": "custom", "query": "0.5, 0.9"},
     ]
     (found,) = dashboards(written(tmp_path, [], variables))
@@ -73,8 +78,10 @@ def test_variables_are_filled_in_as_grafana_does(tmp_path: Path) -> None:
 
     values = found.values(label_values, {"__rate_interval": "4s"})
     assert asked == [("model", "up_metric"), ("endpoint", r'other{model=~"(a\\.b|c)"}'), ("family", "")]
-    expression = 'rate(x{model=~"$model", endpoint=~"${endpoint:regex}", family=~"[[family]]"}[$__rate_interval])'
-    assert filled(expression, values) == (r'rate(x{model=~"(a\\.b|c)", endpoint=~"(h:1)", family=~".*"}[4s])')
+    expression = (
+        'rate(x{model=~"$model", endpoint=~"${endpoint:regex}", family=~"[[family]]"}[$__rate_interval]) > $share'
+    )
+    assert filled(expression, values) == (r'rate(x{model=~"(a\\.b|c)", endpoint=~"(h:1)", family=~".*"}[4s]) > 0.5')
     with pytest.raises(ValueError, match=r"\$nobody is no variable"):
         filled("x{model=~'$nobody'}", values)
 

@@ -37,13 +37,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """``label`` of ``selector``; or what it has to choose from, if that is fixed."""
+    """``label`` of ``selector``; or what it has to choose from, if that is fixed. ``several``: of which more can be
+    chosen than one, so that queries match it as a regular expression.
+    """
 
     name: str
     selector: str = ""
     label: str = ""
     fixed: tuple[str, ...] = ()
     all_value: str = ""
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,16 @@ class Dashboard:
     variables: tuple[Variable, ...]
 
     def values(self, label_values: LabelValues, built_in: Mapping[str, str]) -> dict[str, str]:
-        """Of its variables, all that there is selected. ``label_values(label, selector)`` asks Prometheus."""
+        """Of its variables: all that there is, where several can be chosen, else the first.
+
+        ``label_values(label, selector)`` asks Prometheus. ``built_in``: Grafana's own, and what is chosen already.
+        """
         found = dict(built_in)
         for each in self.variables:
-            options = list(each.fixed) or label_values(each.label, filled(each.selector, found))
-            found[each.name] = each.all_value or _any_of(options)
+            if each.name not in found:
+                options = list(each.fixed) or label_values(each.label, filled(each.selector, found))
+                all_of_them = (each.all_value or _any_of(options)) if each.several else next(iter(options), "")
+                found[each.name] = all_of_them
         return found
 
 
@@ -127,14 +135,16 @@ def _queries(dashboard: str, panel: Mapping[str, Any]) -> Iterator[Query]:
 
 def _variables(found: Sequence[Mapping[str, Any]]) -> Iterator[Variable]:
     for each in found:
-        name, kind = str(each["name"]), each["type"]
+        name, kind, several = str(each["name"]), each["type"], bool(each.get("multi") or each.get("includeAll"))
         if kind == "query":
             query = each["query"]["query"] if isinstance(each["query"], dict) else each["query"]
             asked = _values_of.match(query)
             if asked is None:
                 raise ValueError(f"variable {name} asks {query!r}, not label_values(...)")
-            yield Variable(name, (asked[1] or "").strip(), asked[2], all_value=each.get("allValue") or "")
+            selector, all_value = (asked[1] or "").strip(), each.get("allValue") or ""
+            yield Variable(name, selector, asked[2], all_value=all_value, several=several)
         elif kind in ("custom", "interval", "constant"):
-            yield Variable(name, fixed=tuple(value.strip() for value in str(each["query"]).split(",")))
+            fixed = tuple(value.strip() for value in str(each["query"]).split(","))
+            yield Variable(name, fixed=fixed, several=several)
         elif kind not in _OTHER_KINDS:
             raise ValueError(f"variable {name} is of the unknown kind {kind}")
