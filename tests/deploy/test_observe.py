@@ -108,6 +108,23 @@ def test_once_tells_what_each_query_answered(dashboards: Path, temporary: Path) 
     assert all(each["series"] >= 1 for each in answers)
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [((), "yardstick observe"), (("ONCE=1", "PROMETHEUS=/p"), "yardstick observe --once --prometheus /p")],
+)
+def test_make_calls_it(given: tuple[str, ...], line: str) -> None:
+    found = subprocess.run(
+        ["make", "--dry-run", "observe", *given],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=30,
+    )
+    assert [said.split() for said in found.stdout.splitlines() if "yardstick observe" in said] == [
+        f".venv/bin/{line}".split()
+    ]
+
+
 def below(pid: int) -> list[int]:
     """The process's children, their children and so on."""
     found = list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))

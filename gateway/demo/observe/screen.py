@@ -41,8 +41,8 @@ def news(traffic: Traffic) -> str:
 
 def table(found: Sequence[Found]) -> Table:
     table = Table(title=f"{len(found)} queries", title_justify="left")
-    for name in ("dashboard", "panel", "", "series", "newest value"):
-        table.add_column(name, justify="right" if name in ("series", "newest value") else "left", overflow="fold")
+    for name in ("dashboard", "panel", "", "series", "values at first"):
+        table.add_column(name, justify="right" if name in ("series", "values at first") else "left", overflow="fold")
     for each in found:
         newest = [series.samples[-1][1] for series in each.series if series.samples]
         shown = f"{min(newest):.4g}" + (f" to {max(newest):.4g}" if len(newest) > 1 else "") if newest else "-"
