@@ -270,7 +270,8 @@ def _tap(config: Config, beside: Beside, number: str) -> Tap:
     assert settings is not None  # or nothing would be beside
     sampling = Sampling(settings.keys, settings.keyless, settings.models)
     source = f"gateway-{os.getpid()}-{number}"
-    return Tap(TapSettings(sampling, beside.socket, source), time.time)  # noqa: TID251 - when a request came
+    told = TapSettings(sampling, beside.socket, source, settings.most_per_second)
+    return Tap(told, time.time)  # noqa: TID251 - when a request came
 
 
 async def decide_offline(config: Config, body: bytes) -> dict[str, Any]:

@@ -34,9 +34,9 @@ _null_usage = re.compile(rb',\s*"usage":\s*null(?=\s*[,}])')
 class Outcome:
     """What the relay saw. Times are the timer's; token counts the model server's, None if it gave none.
 
-    ``sent_at``: when the request was first written to a model server; 0 if it never was. ``chunks``: of a stream its
-    events, of which many may come at once. ``chunk_seconds``: the mean time from one to the next of a whole stream, 0
-    if there is none.
+    ``sent_at``: when the request was first written to a model server; 0 if it never was. ``chunks``: as they were
+    passed on, of which each may hold several of the model server's. ``chunk_seconds``: the mean time from one of its
+    to the next, of a whole stream; 0 if there is none.
     """
 
     sent_at: float = 0.0
@@ -73,6 +73,7 @@ class Relay:
         self._streaming = False
         self._paused = False
         self._tail = b""
+        self._taken_out = 0  # events
         self._before = self._last = b""  # the newest two pieces: usage comes at the end
         self._spoke = clock.now
         self._over: asyncio.Future[None] | None = None
@@ -138,7 +139,7 @@ class Relay:
 
     def end(self, error: Exception | None) -> None:
         if error is None:
-            if self.outcome.chunks > 1:
+            if self._streaming and self.outcome.chunks and self._connection is not None:
                 self.outcome.chunk_seconds = self._chunk_seconds()
             self._exchange.finish(self._tail)  # the model server ended here; it is not ours to say that more is due
         elif self._streaming:
@@ -236,6 +237,7 @@ class Relay:
                 at = start + 1  # within another frame
                 continue
             self._count_tokens(frame[0])
+            self._taken_out += 1
             data = data[:start] + data[frame.end() :]
         return _null_usage.sub(b"", data)
 
@@ -244,7 +246,7 @@ class Relay:
         if not outcome.chunks:
             outcome.first_byte_at = self._timer()
         outcome.bytes += len(data)
-        outcome.chunks += (data.count(b"\n\n") or 1) if self._streaming else 1
+        outcome.chunks += 1
         self._before, self._last = self._last, data
         if self.copied is not None:
             self.copied.append(data)
@@ -254,10 +256,10 @@ class Relay:
 
         Usage and [DONE], which end a stream, are no output.
         """
-        outcome = self.outcome
+        assert self._connection is not None
         ending = (_DONE in self._last) + (_NO_CHOICE in self._last or _NO_CHOICE in self._before)
-        gaps = outcome.chunks - ending - 1
-        return (self._timer() - outcome.first_byte_at) / gaps if gaps > 0 and self._streaming else 0.0
+        gaps = self._connection.pieces - self._taken_out - ending - 1
+        return (self._timer() - self.outcome.first_byte_at) / gaps if gaps > 0 else 0.0
 
     def _read_usage(self) -> None:
         if self.outcome.prompt_tokens is not None:

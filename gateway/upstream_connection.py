@@ -78,6 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.events = False  # whether it is a stream of events
         self._incoming: Any = []
         self.complete = False
+        self.pieces = 0  # of the body, as the model server wrote them: of a stream an event each
         self.length: int | None = None
         self._until_close = False
         self._keep = False
@@ -153,6 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink, bodies = self._sink, self._bodies
         assert sink is not None
         if bodies:
+            self.pieces += len(bodies)
             data = bodies[0] if len(bodies) == 1 else b"".join(bodies)
             bodies.clear()
             sink.feed(data)

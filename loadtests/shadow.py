@@ -3,7 +3,8 @@
 Two gateways in front of the same fake model servers take the same load by turns, one of them with a `shadow:` section
 that samples every request; beside it runs the real process that matches and stores. Its own CPU is not counted: it is
 another process's, for which the machine needs room. Prints the mean of the differences between turns of a round, with
-a 95 % interval over rounds, and how many samples were dropped. `python -m loadtests.shadow [--json] [--rounds N]`.
+a 95 % interval over rounds, and how many samples were dropped.
+`python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class Row:
 
 @contextlib.contextmanager
 def gateway(
-    folder: pathlib.Path, upstreams: list[int], *, sampled: bool, scorers: int = 0
+    folder: pathlib.Path, upstreams: list[int], *, sampled: bool, scorers: int = 0, most: float | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Its port and process id."""
+    """Its port and process id. `most`: samples a second that are copied, if not the setting's default."""
     port = free_port()
     keys = folder / "keys"
     keys.write_text(f"bench:sha256:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
@@ -64,7 +65,8 @@ def gateway(
     config: dict[str, object] = {"port": port, "api_key_file": str(keys), "pools": pools}
     if sampled:
         store = f"sqlite:///{folder / 'shadow.db'}"
-        config["shadow"] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
+        shadow: dict[str, object] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
+        config["shadow"] = shadow if most is None else shadow | {"most_per_second": most}
     file = folder / f"yardstick-{sampled}.yaml"
     file.write_text(json.dumps(config))  # JSON is YAML
     command = [str(pathlib.Path(sys.executable).parent / "yardstick"), "serve", "--config", str(file)]
@@ -118,6 +120,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     parser.add_argument("--rounds", type=int, default=6, choices=range(2, 11), metavar="2-10")
+    parser.add_argument("--most-per-second", type=float, metavar="N", help="the setting, if not its default")
     options = parser.parse_args()
     console = Console(stderr=options.json)
     upstreams = [free_port(), free_port()]
@@ -126,7 +129,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             folder = pathlib.Path(name)
             off = stack.enter_context(gateway(folder, upstreams, sampled=False))
-            on = stack.enter_context(gateway(folder, upstreams, sampled=True))
+            on = stack.enter_context(gateway(folder, upstreams, sampled=True, most=options.most_per_second))
             rows = []
             for scenario in track(SCENARIOS, "measuring", console=console):
                 part = replace(scenario, requests=max(scenario.concurrency, scenario.requests // _SHARE))

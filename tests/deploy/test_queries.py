@@ -67,9 +67,7 @@ def test_a_query_names_what_is_scraped_and_makes_nothing_up(watched: Observed, q
     assert watched.prometheus.query_range(bare, watched.end - 60, watched.end), bare
 
 
-_CHOICES = [
-    (dashboard, variable.name) for dashboard in _SHOWN for variable in dashboard.variables if not variable.several
-]
+_CHOICES = [(dashboard, variable) for dashboard in _SHOWN for variable in dashboard.variables if not variable.several]
 
 
 def test_whatever_is_chosen_there_is_an_answer(watched: Observed) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
+import re
 import string
 from itertools import product
 from pathlib import Path
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from gateway.clock import Clock
 from gateway.families import MODELS
 from gateway.keys import key_line, new_key
+from gateway.shadow.tap import tap
 from gateway.telemetry import names, page, shared
 from gateway.telemetry.states import ConfigState, States
 from gateway.telemetry.totals import Totals
@@ -85,6 +88,10 @@ class TestRegistry:
         assert min(names.FIRST_CHUNK.buckets[-1], names.DURATION.buckets[-1]) >= 600
         assert names.PROMPT_LENGTH.buckets[-1] == max(names.LENGTH_BOUNDS) == 128 * 1024
         assert names.OVERHEAD.buckets[0] == 50e-6
+
+    def test_why_samples_are_dropped_is_as_the_tap_says(self) -> None:
+        written = re.findall(r'dropped\["([^"]+)"\]', inspect.getsource(tap))
+        assert set(written) == set(names.SHADOW_DROPPED.values["reason"])
 
     def test_the_page_is_as_the_registry(self) -> None:
         told = "run: python -m gateway.telemetry.page"

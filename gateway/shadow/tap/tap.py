@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from gateway.clock import PERIOD
 from gateway.exchange import Exchange
 from gateway.relay import LONGEST_COPY, Outcome
 from gateway.request import Request
@@ -34,11 +35,15 @@ _RETRY = 1.0  # seconds between attempts to reach the shadow process
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`socket`: where the shadow process listens. `source`: this process's name, which no other ever had."""
+    """`socket`: where the shadow process listens. `source`: this process's name, which no other ever had.
+
+    `most_per_second`: samples that are copied; more are dropped.
+    """
 
     sampling: Sampling
     socket: Path
     source: str
+    most_per_second: float
 
 
 class Copy:
@@ -93,6 +98,8 @@ class Tap(asyncio.Protocol):
         self._unwritten_size = 0
         self._unread = Frames()
         self._under_way = self._held = 0
+        self._burst = max(settings.most_per_second, 1.0)
+        self._allowed = self._burst
         self._counts_told = (-1, -1, -1)
         self._day = ""
         self._told = self._before = Counter[str](), Counter[str]()
@@ -118,11 +125,14 @@ class Tap(asyncio.Protocol):
         self.sampled[decision.model] += 1
         if self._transport is None:
             self.dropped["no shadow process"] += 1
+        elif self._allowed < 1:
+            self.dropped["over the limit"] += 1
         elif len(body) > LONGEST_BODY:
             self.dropped["too long"] += 1
         elif self._is_full() or self._transport.get_write_buffer_size() > _MOST_UNSENT:
             self.dropped["busy"] += 1
         else:
+            self._allowed -= 1
             self._under_way += 1
             self._held += len(body)
             return Copy(exchange, request, body, decision, propensity)
@@ -179,7 +189,8 @@ class Tap(asyncio.Protocol):
         self._unwritten_size = 0
 
     def tick(self) -> None:
-        """To be called every quarter of a second."""
+        """To be called every quarter of a second; late ones make up for nothing."""
+        self._allowed = min(self._burst, self._allowed + self._settings.most_per_second * PERIOD)
         counts = self.live, self.sampled.total(), self.dropped.total()
         if self._transport is not None and counts != self._counts_told:
             self._counts_told = counts

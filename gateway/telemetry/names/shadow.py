@@ -23,7 +23,7 @@ SHADOW_DROPPED = counter(
     "requests",
     "Sampled requests that were lost before the shadow process had them, by reason",
     ("reason",),
-    {"reason": ("no shadow process", "too long", "busy", "failed")},
+    {"reason": ("no shadow process", "over the limit", "too long", "busy", "failed")},
 )
 SHADOW_MATCHED = counter(
     "yardstick_shadow_matched", "samples", "Samples whose prompt is a known task, by model", ("model",)

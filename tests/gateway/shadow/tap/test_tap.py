@@ -242,7 +242,7 @@ class TestOurOwnRequests:
 
 async def test_counts_are_of_their_day(listening: Listening) -> None:
     now = [1_800_000_000.0]
-    tap = Tap(Settings(Sampling(keyless=1.0), listening.beside.socket, "gateway-1"), lambda: now[0])
+    tap = Tap(Settings(Sampling(keyless=1.0), listening.beside.socket, "gateway-1", 50), lambda: now[0])
     async with listening.open(), asyncio.TaskGroup() as group:
         task = group.create_task(tap.keep_connected())
         await until(lambda: any(isinstance(each, Missed) for each in listening.taken))
@@ -256,6 +256,26 @@ async def test_counts_are_of_their_day(listening: Listening) -> None:
     first, second = (each for each in listening.taken if isinstance(each, Counted))
     assert (first.day, first.sampled, first.dropped) == ("2027-01-15", {"m": 2}, {"busy": 1})
     assert (second.day, second.sampled, second.dropped) == ("2027-01-16", {"m": 3}, {})
+
+
+async def test_more_than_is_allowed_is_not_copied(
+    fakes: StartFake, serving: StartGateway, listening: Listening
+) -> None:
+    fake = await fakes(script=says(answer(unary("def f(): return 1"))))
+    once_in_500_s = ALL | {"most_per_second": 0.002}
+    async with listening.open():
+        gateway = await serving([fake], beside=listening.beside, shadow=once_in_500_s)
+        await connected(gateway, listening)
+        tap = gateway.gateway.tap
+        assert tap is not None
+        for _ in range(3):
+            assert (await gateway.ask(post(CHAT, chat()))).status == 200
+        assert (tap.sampled.total(), dict(tap.dropped)) == (3, {"over the limit": 2})
+        for _ in range(2_100):  # of a quarter of a second
+            tap.tick()
+        await gateway.ask(post(CHAT, chat()))
+        assert len(await listening.observe(gateway, 2)) == 2
+    assert dict(tap.dropped) == {"over the limit": 2}
 
 
 async def test_bodies_under_way_take_so_much_and_no_more(
