@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score fuzz lint types \
+.PHONY: help setup demo observe test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score fuzz lint types \
   contracts check bench lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -21,6 +21,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: setup       ## two simulated model servers (ENGINE=vllm: real ones), the gateway, a real workload (ONCE=1: no serving)
 	@$(BIN)/yardstick demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(ONCE),--once)
+
+observe: setup    ## engines, gateway, traffic and a Prometheus (apt-get install prometheus), to be looked at (ONCE=1: ask every query, end)
+	@$(BIN)/yardstick observe $(if $(ONCE),--once) $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
 # Files of tests at once, in processes of their own (1: one after the other, in this process, for debuggers).
 AT_ONCE ?= 2

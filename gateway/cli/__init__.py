@@ -10,7 +10,7 @@ import click
 from gateway.cli.configuration import check, init
 from gateway.cli.engine import engine
 from gateway.cli.key_file import keys
-from gateway.cli.serving import demo, route, serve
+from gateway.cli.serving import demo, observe, route, serve
 from gateway.cli.shadow import shadow
 
 _EXAMPLES = """\b
@@ -30,5 +30,5 @@ def main() -> None:
     """One OpenAI-compatible address in front of two code models: short prompts go to one, long ones to the other."""
 
 
-for command in (serve, route, init, check, keys, engine, shadow, demo):
+for command in (serve, route, init, check, keys, engine, shadow, demo, observe):
     main.add_command(command)

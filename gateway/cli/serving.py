@@ -1,11 +1,11 @@
-"""`yardstick serve`, `route` and `demo`."""
+"""`yardstick serve`, `route`, `demo` and `observe`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -110,6 +110,36 @@ def demo(once: bool, port: int, engine: str) -> None:
     from gateway.demo import run
 
     raise SystemExit(run(once, port, engine))
+
+
+_PORT = click.IntRange(0, 65535)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop when every query of the dashboards has answered; exit 0 only then.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: what was asked and found, as JSON.")
+@click.option("--port", type=_PORT, help="The gateway's port (default 8080, or a free one; 0: a free one).")
+@click.option("--prometheus-port", type=_PORT, help="Prometheus' (default 9090, or a free one; 0: a free one).")
+@click.option("--prometheus", metavar="FILE", help="Its binary (default: $YARDSTICK_PROMETHEUS, or `prometheus`).")
+@click.option(
+    "--dashboards",
+    type=_FOLDER,
+    default="deploy/k8s/dashboards/json",
+    show_default=True,
+    help="Folder of Grafana's JSON.",
+)
+@click.option(
+    "--rules", type=_FOLDER, default="deploy/k8s/rules", show_default=True, help="Folder of Prometheus' rules."
+)
+def observe(once: bool, as_json: bool, **given: Any) -> None:
+    """Simulated model servers, the gateway, live traffic with shadow-eval, and a Prometheus that scrapes them."""
+    if as_json and not once:
+        raise click.UsageError("--json goes with --once: without it there is no end at which to print it")
+    from gateway.demo.observe import run
+    from gateway.demo.observe.options import Options
+
+    raise SystemExit(run(Options(once=once, as_json=as_json, **given)))
 
 
 def ensure_port(host: str, port: int) -> None:

@@ -14,7 +14,8 @@ _DONE = b"data: [DONE]"
 
 @dataclass(slots=True)
 class Answer:
-    """What came back. Times are real seconds from the request sent; ``first_token`` is of streams only.
+    """What came back. Times are real seconds from the request sent; those of tokens are of streams only, as is
+    ``chunks``, the number of events with text. ``left``: we went before the end.
 
     ``problem``: what is wrong with the answer as such (connection, framing), empty if nothing is.
     """
@@ -27,6 +28,9 @@ class Answer:
     model: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
     first_token: float | None = None
+    last_token: float | None = None
+    chunks: int = 0
+    left: bool = False
     total: float = 0.0
     problem: str = ""
 
@@ -54,16 +58,20 @@ class Client:
 
     def chat(self, body: dict[str, Any]) -> Answer:
         """Sends one chat request and reads its answer to the end. Never raises on the gateway's account."""
+        return self.ask("/v1/chat/completions", body)
+
+    def ask(self, path: str, body: dict[str, Any], leave_after: int | None = None) -> Answer:
+        """The same for a completion, too. ``leave_after``: so many chunks of a stream, after which we hang up."""
         answer = Answer()
         connection = self._connection()
         started = time.perf_counter()
         try:
-            self._send(connection, "POST", "/v1/chat/completions", body)
+            self._send(connection, "POST", path, body)
             response = connection.getresponse()
             answer.status = response.status
             answer.headers = {name.lower(): value for name, value in response.getheaders()}
             if answer.headers.get("content-type", "").startswith("text/event-stream"):
-                _read_stream(response, answer, started)
+                _read_stream(response, answer, started, leave_after)
             else:
                 _read_whole(response.read(), answer)
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
@@ -99,10 +107,11 @@ def _read_whole(data: bytes, answer: Answer) -> None:
         return
     choice = value["choices"][0]
     answer.model, answer.usage = value["model"], value["usage"]
-    answer.text, answer.finish_reason = choice["message"]["content"], choice["finish_reason"]
+    text = choice["text"] if "text" in choice else choice["message"]["content"]
+    answer.text, answer.finish_reason = text, choice["finish_reason"]
 
 
-def _read_stream(response: HTTPResponse, answer: Answer, started: float) -> None:
+def _read_stream(response: HTTPResponse, answer: Answer, started: float, leave_after: int | None) -> None:
     """Events up to [DONE], and then the end of the body."""
     pieces: list[str] = []
     done = False
@@ -112,6 +121,10 @@ def _read_stream(response: HTTPResponse, answer: Answer, started: float) -> None
             done = True
         elif line.startswith(b"data: "):
             _read_event(json.loads(line.removeprefix(b"data: ")), answer, pieces, started)
+            if leave_after is not None and answer.chunks >= leave_after:
+                answer.left = True
+                response.close()
+                return
     answer.text = "".join(pieces)
     if not done and not answer.problem:
         answer.problem = "the stream ended without [DONE]"
@@ -125,7 +138,9 @@ def _read_event(event: dict[str, Any], answer: Answer, pieces: list[str], starte
     answer.usage = event.get("usage") or answer.usage
     for choice in event["choices"]:
         answer.finish_reason = choice["finish_reason"] or answer.finish_reason
-        if content := choice["delta"].get("content"):
+        if content := choice["text"] if "text" in choice else choice["delta"].get("content"):
+            answer.last_token = time.perf_counter() - started
             if answer.first_token is None:
-                answer.first_token = time.perf_counter() - started
+                answer.first_token = answer.last_token
+            answer.chunks += 1
             pieces.append(content)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gateway.config import environment_with
 
 _GRACE = 5.0  # seconds after which a child that was asked to end is asked again, and then ended
 
@@ -16,17 +20,18 @@ class Died(Exception):
 
 
 class Child:
-    """`yardstick ARGUMENTS` in a process of its own, out of the terminal's reach: Ctrl-C is ours to handle."""
+    """A process of its own, out of the terminal's reach: Ctrl-C is ours to handle."""
 
-    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=environment_with(environment),
                 start_new_session=True,
             )
 
@@ -64,12 +69,18 @@ class Child:
 class Children:
     """All children of the demo. Leaving the scope, however it is left, leaves none of them behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """``folder``: of their logs. ``environment``: theirs, besides our own."""
         self.folder = folder
+        self._environment = environment or {}
         self._started: list[Child] = []
 
-    def start(self, name: str, arguments: list[str]) -> Child:
-        child = Child(name, arguments, self.folder)
+    def start(self, name: str, arguments: Sequence[str]) -> Child:
+        """`yardstick ARGUMENTS`."""
+        return self.start_command(name, [sys.executable, "-m", "gateway", *arguments])
+
+    def start_command(self, name: str, command: Sequence[str]) -> Child:
+        child = Child(name, command, self.folder, self._environment)
         self._started.append(child)
         return child
 
@@ -92,3 +103,15 @@ class Children:
         finally:  # also after another Ctrl-C
             for child in self._started:
                 child.kill()
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal end us as Ctrl-C does, so that our children end with us."""
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -23,12 +23,12 @@ _DAILY_TOKENS = 2_000_000
 STORE = "shadow.db"
 
 
-def settings(folder: Path) -> Mapping[str, object]:
+def settings(folder: Path, per_hour: int = _PER_HOUR) -> dict[str, object]:
     """The `shadow` section of the demo's gateway: canaries every few seconds, all of it in the demo's folder."""
     first, second = (
         {"family": MODELS[model].family, "model": model, "daily_tokens": _DAILY_TOKENS} for model in (SHORT, LONG)
     )
-    canary = {"enabled": True, "rate": {"per_hour": _PER_HOUR}, "first": first, "second": second}
+    canary = {"enabled": True, "rate": {"per_hour": per_hour}, "first": first, "second": second}
     return {"keyless": 1.0, "store": f"sqlite:///{folder / STORE}", "mirror": {"enabled": True}, "canary": canary}
 
 

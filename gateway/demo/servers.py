@@ -1,17 +1,16 @@
-"""What the demo starts: two model servers and the gateway in front of them."""
+"""What the demo starts: model servers and the gateway in front of them."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import yaml
 
 from gateway.demo.client import Client
 from gateway.demo.engine import ALIAS, HOST, Engine, ModelServer
 from gateway.demo.processes import Child, Children
-from gateway.demo.scoreboard import settings
 
 _LOOK_SECONDS = 0.05
 
@@ -19,19 +18,28 @@ Say = Callable[[str], None]
 
 
 class Servers:
-    """The three processes. ``addresses`` says for each model where it is served, as host:port."""
+    """The model servers and the gateway. ``addresses``: where each server is, as host:port, by its log's name."""
 
-    def __init__(self, children: Children, engine: Engine, port: int, *, scored: bool = False) -> None:
-        """``scored``: with shadow-eval beside the gateway."""
+    def __init__(
+        self, children: Children, engine: Engine, port: int, *, settings: Mapping[str, object] | None = None
+    ) -> None:
+        """``settings``: more sections of the gateway's configuration."""
         self.gateway = Client(HOST, port)
         self.addresses: dict[str, str] = {}
         self._children = children
         self._engine = engine
         self._port = port
-        self._scored = scored
+        self._settings = settings or {}
+
+    def by_model(self) -> dict[str, list[str]]:
+        """Where each model is served."""
+        found: dict[str, list[str]] = {}
+        for server in self._engine.servers:
+            found.setdefault(server.model, []).append(self.addresses[server.log_name])
+        return found
 
     def start(self, say: Say) -> None:
-        """Returns when the gateway and both model servers are ready. Raises Died, or TimeoutError."""
+        """Returns when the gateway and all model servers are ready. Raises Died, or TimeoutError."""
         engine = self._engine
         deadline = time.monotonic() + engine.start_seconds
         say(f"starting {engine.words.servers}")
@@ -45,7 +53,7 @@ class Servers:
                 say(now)
                 shown = now
             self.addresses = {
-                server.model: address for server, child in children.items() if (address := _address(server, child))
+                server.log_name: address for server, child in children.items() if (address := _address(server, child))
             }
             return len(self.addresses) == len(children)
 
@@ -63,10 +71,10 @@ class Servers:
         pools = [
             {
                 "model": model,
-                "endpoints": [{"url": f"http://{address}"}],
+                "endpoints": [{"url": f"http://{address}"} for address in addresses],
                 "tokenizer": str(self._engine.tokenizers[model]),
             }
-            for model, address in self.addresses.items()
+            for model, addresses in self.by_model().items()
         ]
         return {
             "host": HOST,
@@ -75,7 +83,7 @@ class Servers:
             "aliases": {ALIAS: "auto"},
             "routing": {"threshold": self._engine.lengths.threshold},
             "drain": {"delay": 0},  # no load balancer has to look elsewhere first
-            **({"shadow": settings(self._children.folder)} if self._scored else {}),
+            **self._settings,
         }
 
     def _wait(self, condition: Callable[[], bool], complaint: str, deadline: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from gateway.config import RoutingSettings
 from gateway.demo.engine import HOST, LONG, SHORT, Engine, Lengths, ModelServer, Words
@@ -29,7 +30,7 @@ def engine() -> Engine:
             ModelServer(
                 model=model,
                 log_name=name,
-                arguments=_arguments(model, str(tokenizer)),
+                arguments=arguments(model, tokenizer, _TIME_SCALE),
                 ready=rf"http://{re.escape(HOST)}:",
             )
             for model, name in ((SHORT, "codegeex"), (LONG, "loop"))
@@ -50,14 +51,15 @@ def engine() -> Engine:
     )
 
 
-def _arguments(model: str, tokenizer: str) -> tuple[str, ...]:
+def arguments(model: str, tokenizer: Path, time_scale: float) -> tuple[str, ...]:
+    """Of a server that knows the suite's tasks, on a free port."""
     options = {
         "--model": model,
         "--port": "0",
-        "--tokenizer": tokenizer,
+        "--tokenizer": str(tokenizer),
         "--preset": _PRESETS[model],
         "--max-model-len": str(MODELS[model].pool_window),
-        "--time-scale": str(_TIME_SCALE),
+        "--time-scale": str(time_scale),
     }
     return ("engine", "simulate", *(word for pair in options.items() for word in pair), *planted()[model])
 

@@ -17,6 +17,7 @@ _NEAR = 200  # characters around a cut that are tried one by one
 # In places where each further character adds no token or two, another ending makes the length come out.
 _ENDINGS = ("", "\n# end", "\n# the end", "\n# the end of it", "\n#")
 _NO_LIMIT = 1 << 40
+_SAMPLE = 40_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ class Sources:
                 break
             used, length = used + 1, length + len(file) + 1
         return SizedPrompt(text, count(cut, ending), used, headed[0].split(maxsplit=2)[1])
+
+    def about(self, share: float, tokens: int, question: str) -> str:
+        """A prompt of about so many tokens, within some percent: not counted, but reckoned from its beginning."""
+        start = "\n".join(self._headed(share, _SAMPLE))[:_SAMPLE]
+        characters = len(start) * tokens // self._counter.count(start, _NO_LIMIT).tokens
+        return _asked("\n".join(self._headed(share, characters))[:characters], question)
 
     def _headed(self, share: float, size: int) -> Iterator[str]:
         """Files with their paths above them, until there are ``size`` characters; after the last comes the first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +26,8 @@ from gateway.demo import show
 from gateway.demo.checks import Result, failures
 from gateway.demo.client import Client
 from gateway.demo.engine import HOST, LONG, Engine
-from gateway.demo.processes import Children, Died
-from gateway.demo.scoreboard import Scoreboard
+from gateway.demo.processes import Children, Died, signals_interrupt
+from gateway.demo.scoreboard import Scoreboard, settings
 from gateway.demo.servers import Servers
 from gateway.demo.sources import Sources
 from gateway.demo.workload import Row, multi_file_rows, short_rows
@@ -49,7 +48,7 @@ def run(once: bool, port: int, engine: str) -> int:
     """
     console = show.console()
     try:
-        with _signals_interrupt():
+        with signals_interrupt():
             return _Demo(console, once, port, engine).run()
     except KeyboardInterrupt:
         console.print("stopped; all processes have ended")
@@ -75,12 +74,14 @@ class _Demo:
         began = time.monotonic()
         with Children(folder) as children:
             scored = engine.knows_tasks and not self._once
-            servers = Servers(children, engine, self._port, scored=scored)
+            shadow = {"shadow": settings(folder)} if scored else {}
+            servers = Servers(children, engine, self._port, settings=shadow)
             rows = self._prepare(servers, engine)
             results = self._work(rows, servers.gateway, children)
             seconds = time.monotonic() - began
             self._console.print(show.table(results, seconds, engine.words))
-            wrong = failures(results, servers.addresses, seconds, engine)
+            addresses = {model: each for model, (each,) in servers.by_model().items()}
+            wrong = failures(results, addresses, seconds, engine)
             for line in wrong:
                 self._console.print(f"FAILED {line}", style="red", markup=False, soft_wrap=True)
             if not wrong:
@@ -185,15 +186,3 @@ def _ask(gateway: Client, row: Row) -> Result:
     except (OSError, HTTPException, ValueError):
         counted = -1
     return Result(row, answer, counted)
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does, so that its children end with it."""
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

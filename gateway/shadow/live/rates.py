@@ -13,14 +13,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gateway.shadow.report.report import suite_name, suite_version
 from gateway.shadow.report.standing import Standing, standing
-from gateway.shadow.report.strata import Compared, Groups
+from gateway.shadow.report.strata import WHOLE, By, Compared, Cut, Groups
 from gateway.shadow.statistics.intervals import Estimate
 from gateway.shadow.store import Evidence, StoreUnavailable
 from gateway.telemetry import names
 
 EVERY = 30.0  # seconds from one reading to the next, at least
 _SHARE = 0.05  # of the time that readings may take: what takes 3 s is read once a minute
-MOST_STRATA = 20  # with a suite's categories up to a thousand series; more by what a client can set, its sampling
+MOST_STRATA = (
+    20  # with a suite's categories and lengths two thousand series; more by what a client can set, its sampling
+)
 _LONGEST_LABEL = 120
 _GAUGES = (
     *(names.SHADOW_PASS_AT_1, names.SHADOW_BOUND, names.SHADOW_COMPLETIONS, names.SHADOW_TASKS),
@@ -76,10 +78,17 @@ class _Collected:
             families[names.SHADOW_STRATUM].add_metric(_values(names.SHADOW_STRATUM, about), 1)
             for row in rows:
                 for name, more, value in _samples(row):
-                    families[name].add_metric(_values(name, about | {"category": row.cut.name} | more), value)
+                    families[name].add_metric(_values(name, about | _part(row.cut) | more), value)
         families[names.SHADOW_STRATA_LEFT_OUT].add_metric((), max(0, len(self._found) - MOST_STRATA))
         families[names.SHADOW_READ_AT].add_metric((), self._read_at)
         return families.values()
+
+
+def _part(cut: Cut) -> dict[str, str]:
+    """A category at all lengths, or a length of all categories."""
+    if cut.by is By.LENGTH:
+        return {"category": WHOLE.name, "length": cut.name}
+    return {"category": cut.name, "length": WHOLE.name}
 
 
 def _samples(row: Standing) -> Iterator[tuple[names.Name, dict[str, str], float]]:
@@ -97,7 +106,7 @@ def _bounds(estimate: Estimate) -> tuple[tuple[str, float], ...]:
 
 
 def _about(of: Compared) -> dict[str, str]:
-    """All labels but the category's and those of bounds. `stratum`: another one for whatever is not to be pooled."""
+    """All labels but those of parts and bounds. `stratum`: another one for whatever is not to be pooled."""
     stratum, (served, *_) = of.stratum, of.served
     return {
         "family": served.family,

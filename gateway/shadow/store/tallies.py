@@ -12,15 +12,17 @@ from gateway.shadow.store.outcome import CUT
 from gateway.shadow.store.records import Role, State
 from gateway.shadow.store.rows import served_of
 from gateway.shadow.store.schema import runs, samples, scores, served
+from gateway.telemetry.names import LENGTH_BOUNDS, LENGTHS
 
 _RATED = [says for says in Says if Outcome(says.value).passed is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTally:
-    """Of `rated` answers that one model, as it was served, gave to one task, so many passed.
+    """Of `rated` answers that one model, as it was served, gave to one task at one length, so many passed.
 
-    `kind` is the runs': a mirror's is `mirror`, whatever its sample's. Samples are told apart by all but their length.
+    `kind` is the runs': a mirror's is `mirror`, whatever its sample's. `length`: of the prompt, as the metrics' label
+    has it (`names.LENGTHS`).
     """
 
     kind: Kind
@@ -31,6 +33,7 @@ class TaskTally:
     inflated: bool
     served: Served
     task_id: str
+    length: str
     passed: int
     rated: int
 
@@ -42,7 +45,7 @@ def tallies(connection: Connection) -> list[TaskTally]:
     mirrored, inflated = runs.c.role == Role.MIRROR, samples.c.target_tokens.is_not(None)
     keys = (
         *(samples.c.kind, mirrored.label("mirrored"), samples.c.suite, samples.c.form, samples.c.sampling),
-        *(inflated.label("inflated"), runs.c.served_id, samples.c.task_id),
+        *(inflated.label("inflated"), runs.c.served_id, samples.c.task_id, _place_of_length().label("length")),
     )
     counts = and_(scores.c.run_id == runs.c.id, scores.c.number == 0)
     joined = runs.join(samples, samples.c.id == runs.c.sample_id).outerjoin(scores, counts)
@@ -59,11 +62,18 @@ def tallies(connection: Connection) -> list[TaskTally]:
             inflated=bool(row.inflated),
             served=known[row.served_id],
             task_id=row.task_id,
+            length=LENGTHS[row.length],
             passed=int(row.passed),
             rated=int(row.rated),
         )
         for row in connection.execute(asked.order_by(*keys))
     ]
+
+
+def _place_of_length() -> ColumnElement[int]:
+    """Among `LENGTHS`."""
+    bounds = enumerate(LENGTH_BOUNDS)
+    return case(*((samples.c.prompt_tokens <= bound, place) for place, bound in bounds), else_=len(LENGTH_BOUNDS))
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:

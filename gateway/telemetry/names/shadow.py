@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.names.name import counter, gauge
+from gateway.telemetry.names.name import LENGTHS, counter, gauge
 from gateway.telemetry.names.requests import OUTCOMES
 
 SHADOW_REQUESTS = counter(
@@ -63,24 +63,26 @@ SHADOW_HELD = gauge(
     "samples",
     "Samples on their way to the store: many where it can't be reached",
 )
-_STRATUM = ("family", "model", "suite", "category", "evidence", "form", "stratum")
+_STRATUM = ("family", "model", "suite", "category", "length", "evidence", "form", "stratum")
+_LENGTHS = {"length": ("all", *LENGTHS)}
 SHADOW_PASS_AT_1 = gauge(
     "yardstick_shadow_pass_at_1",
     "ratio",
-    "Share of the stored answers that pass, each task counting the same, by category (all: of the whole suite)",
+    "Share of the stored answers that pass, each task counting the same, by category or length (all: the whole suite)",
     _STRATUM,
+    _LENGTHS,
 )
 SHADOW_BOUND = gauge(
     "yardstick_shadow_pass_at_1_bound",
     "ratio",
     "95 % interval of pass@1, of this suite or of tasks like these; none where there is not enough to say",
     (*_STRATUM, "interval", "bound"),
-    {"interval": ("this_suite", "tasks_like_these"), "bound": ("lower", "upper")},
+    {"interval": ("this_suite", "tasks_like_these"), "bound": ("lower", "upper")} | _LENGTHS,
 )
 SHADOW_COMPLETIONS = gauge(
-    "yardstick_shadow_pass_at_1_completions", "answers", "Answers that pass@1 rests on", _STRATUM
+    "yardstick_shadow_pass_at_1_completions", "answers", "Answers that pass@1 rests on", _STRATUM, _LENGTHS
 )
-SHADOW_TASKS = gauge("yardstick_shadow_pass_at_1_tasks", "tasks", "Tasks that pass@1 rests on", _STRATUM)
+SHADOW_TASKS = gauge("yardstick_shadow_pass_at_1_tasks", "tasks", "Tasks that pass@1 rests on", _STRATUM, _LENGTHS)
 SHADOW_STRATUM = gauge(
     "yardstick_shadow_stratum_info",
     "1",

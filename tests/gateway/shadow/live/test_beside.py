@@ -181,7 +181,7 @@ async def test_rates_of_what_others_scored_are_shown(fakes: StartFake, beside: B
         labels = {"model": FIRST.model, "suite": "five", "evidence": "canary"}
         await metric_above_zero(gateway, "yardstick_shadow_pass_at_1", labels | {"category": "debugging"})
         for interval in ("this_suite", "tasks_like_these"):
-            named = labels | {"category": "all", "interval": interval, "bound": "lower"}
+            named = labels | {"category": "all", "length": "all", "interval": interval, "bound": "lower"}
             await metric_above_zero(gateway, "yardstick_shadow_pass_at_1_bound", named)
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0

@@ -15,12 +15,14 @@ from gateway.shadow.report.report import Asked
 from gateway.shadow.report.strata import By, Groups
 from gateway.shadow.store import Store, open_store
 from gateway.shadow.suites.load import load
+from gateway.telemetry import names
 from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.report.planted import CATEGORIES, Planting, of, world
 from tests.gateway.shadow.store.evidence import NOON, Time
 
 GROUPS = Groups([load("five")])
 Labels = dict[str, str]
+WHOLE = {"category": "all", "length": "all"}
 
 
 @pytest.fixture
@@ -50,14 +52,20 @@ def one(found: list[tuple[Labels, float]], **labels: str) -> float:
     return value
 
 
+def is_whole(labels: Labels) -> bool:
+    return labels.items() >= WHOLE.items()
+
+
 def test_they_are_the_reports_figures(store: Store) -> None:
     world(store)
     found = read(store)
     rows = [row for row in collect(store.evidence, Asked(), GROUPS).runs if row.cut.by is not By.LENGTH]
-    assert len(found["yardstick_shadow_pass_at_1"]) == len(rows) == 2 * (1 + len(CATEGORIES))
+    at_all_lengths = [labels for labels, _ in found["yardstick_shadow_pass_at_1"] if labels["length"] == "all"]
+    assert len(at_all_lengths) == len(rows) == 2 * (1 + len(CATEGORIES))
     for row in rows:
         (served,) = row.of.served
         labels = {"family": served.family, "model": served.model, "suite": "five", "category": row.cut.name}
+        labels |= {"length": "all"}
         assert row.suite is not None
         assert row.population is not None
         assert one(found["yardstick_shadow_pass_at_1"], **labels, evidence="canary") == row.suite.value
@@ -71,9 +79,22 @@ def test_they_are_the_reports_figures(store: Store) -> None:
             }
             ends = estimate.interval
             assert bounds == ({"lower": ends.low, "upper": ends.high} if ends is not None else {})
-    whole = {own["interval"] for own, _ in found["yardstick_shadow_pass_at_1_bound"] if own["category"] == "all"}
+    whole = {own["interval"] for own, _ in found["yardstick_shadow_pass_at_1_bound"] if is_whole(own)}
     assert whole == {"this_suite", "tasks_like_these"}
     assert one(found["yardstick_shadow_store_read_timestamp_seconds"]) == NOON
+
+
+def test_lengths_are_those_of_the_gateways_other_metrics(store: Store) -> None:
+    happened = world(store)
+    found = read(store)
+    for length, tokens in (("1024", 1000), ("8192", 5000)):
+        passes = [first.passed for _, own, first, _ in happened if own == tokens]
+        labels = {"model": FIRST.model, "category": "all", "length": length}
+        assert one(found["yardstick_shadow_pass_at_1"], **labels) == sum(map(bool, passes)) / len(passes)
+        assert one(found["yardstick_shadow_pass_at_1_completions"], **labels) == len(passes) == 40
+    parts = [labels for labels, _ in found["yardstick_shadow_pass_at_1"]]
+    assert {labels["length"] for labels in parts} == {"all", "1024", "8192"} <= {"all", *names.LENGTHS}
+    assert all("all" in (labels["category"], labels["length"]) for labels in parts)
 
 
 def test_kinds_of_evidence_and_all_else_that_differs_are_apart(store: Store) -> None:
@@ -83,7 +104,7 @@ def test_kinds_of_evidence_and_all_else_that_differs_are_apart(store: Store) -> 
     planting.single(of(passed=True), sampling="temperature=0.7")
     planting.done()
     found = read(store)
-    whole = [labels for labels, _ in found["yardstick_shadow_pass_at_1"] if labels["category"] == "all"]
+    whole = [labels for labels, _ in found["yardstick_shadow_pass_at_1"] if is_whole(labels)]
     assert len({tuple(labels.items()) for labels in whole}) == len(whole) == 7
     assert {(labels["model"], labels["evidence"]) for labels in whole} == {
         *((FIRST.model, kind) for kind in ("canary", "live-exact", "live-near")),
@@ -108,7 +129,7 @@ def test_what_clients_can_set_is_bounded_in_number_and_length(store: Store) -> N
     assert one(found["yardstick_shadow_strata_left_out"]) == 6
     assert max(len(value) for rows in found.values() for labels, _ in rows for value in labels.values()) == 120
     seven = next(own["stratum"] for own, _ in found["yardstick_shadow_stratum_info"] if own["sampling"] == "seed=7")
-    assert one(found["yardstick_shadow_pass_at_1_completions"], stratum=seven, category="all") == 2
+    assert one(found["yardstick_shadow_pass_at_1_completions"], stratum=seven, **WHOLE) == 2
 
 
 def test_while_the_store_is_away_figures_stay_with_their_time(store: Store, file: Path, tmp_path: Path) -> None:

@@ -8,9 +8,14 @@ from random import Random
 from gateway.shadow.gate.draws import Kind, Outcome
 from gateway.shadow.score.verdict import Says
 from gateway.shadow.store import Side, Store, TaskTally
+from gateway.telemetry import names
 from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.report.planted import Planting
 from tests.gateway.shadow.store.evidence import a_sample, both
+
+
+def length(tokens: int) -> str:
+    return next((str(bound) for bound in names.LENGTH_BOUNDS if tokens <= bound), "more")
 
 
 def read_one_by_one(store: Store) -> list[TaskTally]:
@@ -19,8 +24,9 @@ def read_one_by_one(store: Store) -> list[TaskTally]:
         sample, outcome = drawn.sample, scored.outcome
         if outcome is not None and outcome.passed is not None:
             key = (kind, sample.kind, sample.suite, sample.form, sample.sampling, sample.inflated, scored.run.served)
-            rated[*key, sample.task_id] += 1
-            passed[*key, sample.task_id] += outcome.passed
+            key = (*key, sample.task_id, length(sample.prompt_tokens))
+            rated[key] += 1
+            passed[key] += outcome.passed
     return [TaskTally(*key, passed[key], count) for key, count in rated.items()]  # type: ignore[arg-type]
 
 
@@ -36,6 +42,7 @@ def test_a_varied_store(store: Store) -> None:
             form=random.choice(["complete", "instruct"]),
             sampling=random.choice(["", "temperature=0.2"]),
             target_tokens=random.choice([None, 4096]),
+            prompt_tokens=random.choice([1, 1024, 1025, 131_072, 131_073]),
         )
     planting.control(canonical=True, outcome=Outcome.PASS)
     planting.control(canonical=False, outcome=Outcome.FAIL)
@@ -44,6 +51,7 @@ def test_a_varied_store(store: Store) -> None:
     assert sorted(found, key=repr) == sorted(read_one_by_one(store), key=repr)
     assert {each.kind for each in found} == set(Kind)
     assert {each.served for each in found} == {FIRST, SECOND}
+    assert {each.length for each in found} == {"1024", "4096", "131072", "more"}
 
 
 def test_open_runs_and_second_verdicts_count_nothing(store: Store) -> None:
