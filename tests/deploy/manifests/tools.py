@@ -96,10 +96,10 @@ def invalid(text: str, versions: Sequence[str] = KUBERNETES, definitions: Path |
 def checkov(text: str, folder: Path) -> tuple[int, list[str], list[str]]:
     """How many of checkov's checks passed, and a line for each finding and for each that is left out, with its reason.
 
-    ``folder``: where the rendered text may be written to.
+    One that is left out without a reason is a finding. ``folder``: where the rendered text may be written to.
     """
     (folder / "rendered.yaml").write_text(text)
-    command = [installed("checkov"), "--file", str(folder / "rendered.yaml"), "--framework", "kubernetes", "--quiet"]
+    command = [installed("checkov"), "--file", str(folder / "rendered.yaml"), "--framework", "kubernetes"]
     command += ["--output", "json", "--skip-download", "--config-file", str(Path(__file__).with_name("checkov.yaml"))]
     environment = {**os.environ, "CHECKOV_RENDER_EDGES_DUPLICATE_ITER_COUNT": "1", "BC_SKIP_MAPPING": "TRUE"}
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -108,11 +108,17 @@ def checkov(text: str, folder: Path) -> tuple[int, list[str], list[str]]:
     except ValueError:
         raise subprocess.CalledProcessError(run.returncode, run.args, run.stdout, run.stderr) from None
     results = report["results"]
-    passed = report["summary"]["passed"]
-    return passed, list(_lines(results["failed_checks"])), list(_lines(results.get("skipped_checks", [])))
+    left_out = results["skipped_checks"]
+    unexplained = [check for check in left_out if _reason(check) in ("", "No comment provided")]
+    failed = [*results["failed_checks"], *unexplained]
+    return report["summary"]["passed"], list(_lines(failed)), list(_lines(left_out))
 
 
 def _lines(checks: Sequence[Object]) -> Iterator[str]:
     for check in checks:
-        reason = (check["check_result"].get("suppress_comment") or "").strip()
+        reason = _reason(check)
         yield f"{check['check_id']} {check['resource']}: {check['check_name']}{f' ({reason})' if reason else ''}"
+
+
+def _reason(check: Object) -> str:
+    return (check["check_result"].get("suppress_comment") or "").strip()
