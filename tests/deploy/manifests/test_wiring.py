@@ -11,7 +11,7 @@ from gateway.engines.simulated.settings import SimulatedSettings
 from gateway.telemetry import names
 from tests.deploy.manifests.objects import Manifests, Object, Pod, matches, strings
 
-_METRIC = re.compile(r"\b(?:yardstick_|vllm:)\w+")
+_METRIC = re.compile(r"(?<![\w:])[\w:]*(?:yardstick_|vllm:)[\w:]+")
 _SUFFIX = re.compile(r"_(?:total|bucket|sum|count|created|info)$")
 
 
