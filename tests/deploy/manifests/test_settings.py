@@ -113,7 +113,7 @@ def test_model_servers_have_time_to_drain(manifests: Manifests) -> None:
 
 
 def test_the_gateway_has_left_a_model_server_before_it_drains(manifests: Manifests) -> None:
-    """vLLM answers what comes while it drains with nothing; the gateway sees that its name is gone by a probe."""
+    """vLLM aborts what comes while it drains; the gateway sees by a probe that its name is gone."""
     for pod in manifests.component("model-server"):
         service = manifests.named("Service", pod.owner["spec"]["serviceName"])
         assert service["spec"]["clusterIP"] == "None"
