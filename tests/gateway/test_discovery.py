@@ -67,3 +67,21 @@ async def test_endpoints_come_and_go(fakes: StartFake, serving: StartGateway) ->
     found = await gateway.ask(get("/health/ready"))
     assert (found.status, found.error["code"]) == (503, "not_ready")
     assert (await gateway.ask(post("/v1/chat/completions", chat()))).status == 503
+
+
+async def test_ready_may_mean_that_any_pool_is(fakes: StartFake, serving: StartGateway) -> None:
+    """Where many gateways share the pools, all would be taken out of service while one of two pools is away."""
+    short, long = await fakes(), await fakes(name="iquest-coder-v1-40b-loop-instruct")
+    gateway = await serving([short], [long])
+    assert (await gateway.ask(get("/health/ready?pools=any"))).status == 200
+    await long.stop()
+    await gateway.gateway.discovery.look_once()
+    assert (await gateway.ask(get("/health/ready?pools=any"))).status == 200
+    for path in ("/health/ready", "/health/ready?pools=all"):
+        found = await gateway.ask(get(path))
+        assert (found.status, found.error["code"]) == (503, "not_ready")
+    await short.stop()
+    await gateway.gateway.discovery.look_once()
+    found = await gateway.ask(get("/health/ready?pools=any"))
+    assert (found.status, found.error["code"]) == (503, "not_ready")
+    assert (await gateway.ask(get("/health/ready?pools=some"))).status == 400

@@ -25,6 +25,7 @@ PATHS = [
     "/tokenize",
     "/health/live",
     "/health/ready",
+    "/health/ready?pools=some",
     "/metrics",
     "/docs",
     "/docs/assets/nope.js",
