@@ -18,7 +18,9 @@ class Context:
         self._ignored = PatternMatcher(ignored.splitlines())
 
     def files(self, source: str) -> list[Path]:
-        """Of a file or a folder, relative to the context; none if it isn't there or is excluded."""
+        """Of a file or a folder, relative to the context; none if it isn't there, is excluded, or lies outside."""
+        if ".." in Path(source).parts:
+            return []
         start = self._folder / source
         if start.is_file():
             found = iter([start])
