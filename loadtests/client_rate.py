@@ -1,8 +1,8 @@
 """What one locust process of the people bears: chunks and requests a second against a server that costs little.
 
-`python -m loadtests.client_rate [--seconds N] [--chunks N] [--users N]`. The server sends an answer's chunks as fast as
-they are read, so that locust's own CPU is what limits: the figures are its ceiling, at which its times are no longer to
-be trusted. A run is sound well below it (half is safe); the README says where that is.
+`python -m loadtests.client_rate [--requests N] [--chunks N] [--users N]`. Chunks come
+5 ms apart. Prints CPU time a request, and the rate at which it would fill one core: there locust's times are
+no longer to be trusted. Well below it (half is safe) it is not the bottleneck.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from loadtests.overhead import free_port
 from loadtests.run_load import LOCUST, LOCUSTFILE, ROOT
 
+_PAUSE = 0.005  # seconds between an answer's chunks, so that each is read by itself, as from a model server
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _IDENTITY = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1763900000, "model": "rate"}
@@ -32,7 +33,7 @@ def _event(**fields: object) -> bytes:
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: int) -> None:
-    """Answers of so many chunks, each in a segment of its own as far as the other side keeps up."""
+    """Answers of so many chunks, one request after the other."""
     piece = _event(choices=[{"index": 0, "delta": {"content": " token"}, "finish_reason": None}])
     end = _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
     usage = _event(choices=[], usage={"prompt_tokens": 100, "completion_tokens": chunks, "total_tokens": 100 + chunks})
@@ -44,7 +45,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chu
             writer.write(_HEAD)
             for _ in range(chunks):
                 writer.write(piece)
-                await asyncio.sleep(0)
+                await asyncio.sleep(_PAUSE)
+                if writer.is_closing():
+                    return
             writer.write(end + usage + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -56,39 +59,49 @@ async def serve(port: int, chunks: int) -> None:
     await server.serve_forever()
 
 
-def rate(users: int, chunks: int, seconds: int, folder: Path) -> dict[str, float]:
-    """Of one run: a second, and CPU microseconds of locust's process (its start of about a second included)."""
-    port, prefix = free_port(), folder / str(chunks)
+def rate(users: int, chunks: int, requests: int, folder: Path) -> dict[str, float]:
+    """CPU milliseconds of locust's process a request, and what one core could bear of them a second at most.
+
+    What its start takes is left out: it is measured by a run of one request.
+    """
+    port = free_port()
     command = [sys.executable, "-m", "loadtests.client_rate", "--serve", str(port), "--chunks", str(chunks)]
-    server = subprocess.Popen(command, cwd=ROOT)
+    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        locust = [str(LOCUST), "-f", str(LOCUSTFILE), "--host", f"http://127.0.0.1:{port}", "--headless"]
-        locust += ["--only-summary", "--loglevel", "ERROR", "--mix", "benchmark", "--pace", "0", "--users", str(users)]
-        locust += ["--spawn-rate", str(users), "--run-time", f"{seconds}s", "--json-file", str(prefix)]
-        done = subprocess.run(locust, cwd=ROOT, capture_output=True, text=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        one, spent_for_one = spent(port, 1, 1, folder)
+        all_of_them, spent_for_all = spent(port, users, requests, folder)
     finally:
         server.kill()
         server.wait()
-    if done.returncode:
-        raise SystemExit(f"locust ended with exit code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
-    rows = json.loads(Path(f"{prefix}.json").read_text())
-    (requests,) = (row["num_requests"] for row in rows if row["method"] == "E2E")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = (spent_for_all - spent_for_one) / (all_of_them - one)
     return {
         "chunks_a_request": chunks,
-        "users": users,
-        "requests_a_second": requests / seconds,
-        "chunks_a_second": requests * chunks / seconds,
-        "cpu_share": cpu / seconds,
-        "cpu_us_a_chunk": 1e6 * cpu / (requests * chunks),
+        "requests": all_of_them,
+        "cpu_ms_a_request": round(1e3 * cpu, 3),
+        "requests_a_second_at_most": round(1 / cpu, 1),
+        "chunks_a_second_at_most": round(chunks / cpu),
     }
+
+
+def spent(port: int, users: int, requests: int, folder: Path) -> tuple[int, float]:
+    """How many requests there were, and CPU seconds of the whole run. Raises SystemExit if an answer was wrong."""
+    told = folder / "statistics"
+    locust = [str(LOCUST), "-f", str(LOCUSTFILE), "--host", f"http://127.0.0.1:{port}", "--headless"]
+    locust += ["--only-summary", "--loglevel", "ERROR", "--mix", "benchmark", "--pace", "0", "--users", str(users)]
+    locust += ["--spawn-rate", str(users), "--answers", str(requests), "--json-file", str(told), "--run-time", "5m"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(locust, cwd=ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"locust ended with exit code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+    rows = json.loads(Path(f"{told}.json").read_text())
+    (found,) = (row["num_requests"] for row in rows if row["method"] == "E2E")
+    return found, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--chunks", type=int, default=0, help="chunks an answer; default: 1, 16 and 128 by turns")
     parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
@@ -97,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         asyncio.run(serve(options.serve, options.chunks))
     with tempfile.TemporaryDirectory() as folder:
         for chunks in (options.chunks,) if options.chunks else (1, 16, 128):
-            print(json.dumps(rate(options.users, chunks, options.seconds, Path(folder))), flush=True)
+            print(json.dumps(rate(options.users, chunks, options.requests, Path(folder))), flush=True)
     return 0
 
 

@@ -41,6 +41,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
         panel.set_xticks(range(len(measures)), [_LABELS[measure] for measure in measures], fontsize=9)
         panel.set_xlim(-0.5, len(measures) - 0.5)
         panel.set_yscale("log")
+        panel.margins(y=0.15)  # room for the figures
         panel.grid(axis="y", which="both", alpha=0.25)
     panels[0].set_ylabel("simulated seconds")
     servers = given["servers_split"]

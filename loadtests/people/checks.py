@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+_GAPS = 8
+
 
 class WrongContent(Exception):
     """An answer came, with status 200, and is not what was asked for."""
@@ -54,9 +56,9 @@ class Answer:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """After the first token; None where usage or a second chunk is missing."""
+        """After the first token; None without usage, and for few chunks, which may have come all at once."""
         during = sum(self.gaps)
-        return (self.tokens - 1) / during if self.tokens > 1 and during > 0 else None
+        return (self.tokens - 1) / during if self.tokens > 1 and during > 0 and len(self.gaps) >= _GAPS else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,15 +44,15 @@ def test_events(end: bytes) -> None:
 
 
 def whole() -> Answer:
-    usage = {"prompt_tokens": 7, "completion_tokens": 3}
-    return Answer("chat", 200, "m", ["a", "b"], "stop", usage, done=True, first=0.5, gaps=[0.5, 0.5], total=2.0)
+    usage = {"prompt_tokens": 7, "completion_tokens": 9}
+    return Answer("chat", 200, "m", ["a"] * 9, "stop", usage, done=True, first=0.5, gaps=[0.25] * 8, total=3.0)
 
 
 def test_a_whole_answer_is_right() -> None:
     assert failure(whole(), "") is None
     assert failure(whole(), "m") is None
     assert isinstance(failure(whole(), "other"), WrongContent)
-    assert whole().tokens_per_second == 2.0
+    assert whole().tokens_per_second == 4.0
 
 
 def test_what_was_left_need_not_be_whole() -> None:
@@ -106,8 +106,8 @@ def test_a_summary_is_in_simulated_seconds() -> None:
 
 
 def test_a_busy_machine_is_doubted() -> None:
-    run = {"seed": 1, "machine_idle": 0.5, "late_p99_real_seconds": 0.001}
+    run = {"seed": 1, "machine_free": 0.5, "late_p99_real_seconds": 0.001}
     fine = {setup: {"seeds": [run]} for setup in ("split", "mixed")}
     assert doubts({"setups": fine}) == []
-    busy = {**fine, "mixed": {"seeds": [{**run, "machine_idle": 0.05, "late_p99_real_seconds": 0.1}]}}
+    busy = {**fine, "mixed": {"seeds": [{**run, "machine_free": 0.05, "late_p99_real_seconds": 0.1}]}}
     assert len(doubts({"setups": busy})) == 2
