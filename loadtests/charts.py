@@ -39,12 +39,12 @@ def read(history: Path) -> dict[str, dict[str, Series]]:
         for row in csv.DictReader(file):
             now = float(row["Timestamp"])
             start = now if start is None else start
-            if row["Type"] not in PANELS or any(row[name] in ("", "N/A", "0") for name in _PERCENTILES):
+            if row["Type"] not in PANELS or all(row[name] in ("", "N/A", "0") for name in _PERCENTILES):
                 continue
             series = found[row["Type"]][row["Name"]]
             series.at.append(now - start)
             for name, values in series.values.items():
-                values.append(float(row[name]))
+                values.append(float(row[name]) if row[name] not in ("", "N/A") else 0.0)
     return found
 
 

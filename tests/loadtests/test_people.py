@@ -114,7 +114,7 @@ async def test_the_same_seed_brings_the_same_arrivals(gateway: str, locust: Locu
 async def test_a_run_leaves_a_report(gateway: str, tmp_path: Path) -> None:
     command = (sys.executable, "-m", "loadtests.run_load", "--target", gateway, "--folder", str(tmp_path))
     options = ("--users", "3", "--time", "50s", "--mix", "chat", "--pace", "0.02")
-    code, output = await finished(*command, *options, "--", "--answers", "30")
+    code, output = await finished(*command, *options, "--", "--answers", "120")  # for some seconds: a chart needs them
     assert code == 0, output
     report = tmp_path / "report.html"
     assert f"report: {report}" in output
