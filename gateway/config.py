@@ -134,6 +134,11 @@ class PoolSettings(Settings):
         " with tools to a model that calls them",
         examples=[True],
     )
+    affinity: bool = Field(
+        default=True,
+        description="prompts that begin alike meet the same endpoint again, whose prefix cache knows them; false: the"
+        " least loaded endpoint gets every prompt",
+    )
     defaults: dict[str, Any] | None = Field(
         default=None, description="fields added where the client left them out", examples=[{"temperature": 0.2}]
     )

@@ -41,6 +41,7 @@ class Pool:
         self.endpoints = endpoints
         self.tokens = tokens
         self.told_of_tools = settings.tools
+        self.affinity = settings.affinity and len(endpoints) > 1
         self._turn = 0
         self._ejection = ejection
         self._draw = draw

@@ -99,7 +99,7 @@ class Sender:
     async def _send(
         self, exchange: Exchange, request: Request, pool: Pool, relay: Relay, weight: int, tried: list[Endpoint]
     ) -> Attempt:
-        affinity = affinity_of(request) if len(pool.endpoints) > 1 and not exchange.shadow else None
+        affinity = affinity_of(request) if pool.affinity and not exchange.shadow else None
         # Where there is no other endpoint, the same one gets a new connection: the kept one may have gone stale.
         endpoint = pool.pick(self._clock.now, affinity, tried) or pool.pick(self._clock.now, affinity)
         if endpoint is None:

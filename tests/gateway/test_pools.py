@@ -64,6 +64,18 @@ async def test_a_conversation_meets_its_endpoint_again(fakes: StartFake, serving
     assert len(set.union(*met.values())) > 1
 
 
+async def test_a_pool_without_affinity_gives_each_prompt_to_the_least_loaded(
+    fakes: StartFake, serving: StartGateway
+) -> None:
+    two = [await fakes(GOOD) for _ in range(2)]
+    gateway = await serving(
+        two, pools=[{"model": SHORT, "endpoints": [{"url": fake.url} for fake in two], "affinity": False}]
+    )
+    for _ in range(4):
+        await ask(gateway, content="mend this. " * 200)
+    assert [len(fake.requests) for fake in two] == [2, 2]
+
+
 async def test_one_hot_conversation_spills_over_before_its_endpoint_is_overrun(
     fakes: StartFake, serving: StartGateway
 ) -> None:

@@ -1,0 +1,113 @@
+"""What needs neither locust nor a server."""
+
+from __future__ import annotations
+
+import ast
+import random
+from pathlib import Path
+
+import pytest
+
+from loadtests.comparison import doubts, percentile, summary
+from loadtests.people import curves, prompts, sse
+from loadtests.people.checks import Answer, Expected, WrongContent, failure
+
+PEOPLE = Path(__file__).parents[2] / "loadtests"
+
+
+def test_the_people_import_nothing_of_ours() -> None:
+    files = [*(PEOPLE / "people").glob("*.py"), PEOPLE / "locustfile.py", PEOPLE / "run_load.py", PEOPLE / "charts.py"]
+    assert len(files) > 8
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            assert not {name.partition(".")[0] for name in names} & {"gateway", "routing"}, file
+
+
+class Response:
+    """Bytes as they came, in pieces; lines of them as geventhttpclient gives them."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def readline(self, sep: bytes) -> bytes:
+        line, found, rest = self._data.partition(sep)
+        self._data = rest
+        return line + found if found else b""
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_events(end: bytes) -> None:
+    text = b": keep-alive||event: x|data: one||data:two|data: lines|||data: cut off"
+    assert list(sse.events(Response(text.replace(b"|", end)))) == [b"one", b"two\nlines"]
+
+
+def whole() -> Answer:
+    usage = {"prompt_tokens": 7, "completion_tokens": 9}
+    return Answer("chat", 200, "m", ["a"] * 9, "stop", usage, done=True, first=0.5, gaps=[0.25] * 8, total=3.0)
+
+
+def test_a_whole_answer_is_right() -> None:
+    assert failure(whole(), "") is None
+    assert failure(whole(), "m") is None
+    assert isinstance(failure(whole(), "other"), WrongContent)
+    assert whole().tokens_per_second == 4.0
+
+
+def test_what_was_left_need_not_be_whole() -> None:
+    assert failure(Answer("ide", left=True), "m") is None
+    assert isinstance(failure(Answer("ide", left=True, error="broke"), "m"), WrongContent)
+
+
+def test_expectations() -> None:
+    assert Expected.of("m").model("chat") == "m"
+    assert Expected.of("").model("chat") == ""
+    by_kind = Expected.of("ide=a,agent=b")
+    assert (by_kind.model("ide"), by_kind.model("agent"), by_kind.model("chat")) == ("a", "b", "")
+    with pytest.raises(ValueError, match="is not MODEL"):
+        Expected.of("ide=a,b")
+
+
+def test_curves() -> None:
+    assert [curves.steps(share, 10) for share in (0, 0.24, 0.25, 0.5, 0.99)] == [3, 3, 5, 8, 10]
+    assert [curves.spike(share, 10) for share in (0, 0.39, 0.4, 0.59, 0.6)] == [2, 2, 10, 10, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_prompts(seed: int) -> None:
+    gap = prompts.gap(random.Random(seed))
+    assert gap.prefix.strip()
+    assert gap.suffix.startswith("\n")
+    assert len(prompts.files(random.Random(seed), 300_000)) == 300_000
+    assert prompts.gap(random.Random(seed)) == gap
+
+
+def test_own_tasks_are_in_the_benchmarks_schema() -> None:
+    assert len(prompts.tasks("")) >= 4
+
+
+def test_a_task_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="No such file"):
+        prompts.tasks(str(tmp_path / "none.jsonl"))
+
+
+def test_a_summary_is_in_simulated_seconds() -> None:
+    records = [
+        {"kind": kind, "ttft": 0.1 * n, "gaps": [0.01], "prompt_tokens": 5, "late": 0.0}
+        for kind in ("short", "long")
+        for n in range(1, 101)
+    ]
+    found = summary(records, 0.5)
+    assert found["short"]["requests"] == 100
+    assert found["short"]["ttft_p50"] == pytest.approx(10.2)
+    assert found["long"]["ttft_p99"] == pytest.approx(20.0)
+    assert percentile([3, 1, 2], 0.5) == 2
+
+
+def test_a_busy_machine_is_doubted() -> None:
+    run = {"seed": 1, "machine_free": 0.5, "late_p99_real_seconds": 0.001}
+    fine = {setup: {"seeds": [run]} for setup in ("split", "mixed")}
+    assert doubts({"setups": fine}) == []
+    busy = {**fine, "mixed": {"seeds": [{**run, "machine_free": 0.05, "late_p99_real_seconds": 0.1}]}}
+    assert len(doubts({"setups": busy})) == 2
