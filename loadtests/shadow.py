@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
@@ -76,8 +76,9 @@ def serving(
     upstreams: list[int],
     settings: Mapping[str, object],
     environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (str(pathlib.Path(sys.executable).parent / "yardstick"),),
 ) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A gateway with these settings besides the usual ones, ready: its port and process."""
+    """A gateway with these settings besides the usual ones, ready: its port and process. `command`: `yardstick`."""
     port = free_port()
     keys = folder / "keys"
     keys.write_text(f"bench:sha256:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
@@ -89,11 +90,10 @@ def serving(
     config = {"port": port, "api_key_file": str(keys), "pools": pools, **settings}
     file = folder / f"yardstick-{name}.yaml"
     file.write_text(json.dumps(config))  # JSON is YAML
-    command = [str(pathlib.Path(sys.executable).parent / "yardstick"), "serve", "--config", str(file)]
     own = {**os.environ, **(environment or {})}
     with (
         open(folder / f"log-{name}", "wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=own) as process,
+        subprocess.Popen([*command, "serve", "--config", str(file)], stdout=log, stderr=log, env=own) as process,
     ):
         try:
             wait_ready(port, process)
