@@ -29,8 +29,13 @@ _SHORT_WINDOW = 8
 ROUNDS, AT_ONCE = 3, 4
 """Of the measured load: how often all of it is sent, and how many requests at once."""
 
-AT_REST = ("yardstick_log_lines_dropped_total", "yardstick_shadow_events_total")
-"""What stays 0 here: the log is read fast enough, and no receiver of events is named."""
+AT_REST = (
+    "yardstick_log_lines_dropped_total",
+    "yardstick_shadow_events_total",
+    "yardstick_traces_total",
+    "yardstick_spans_total",
+)
+"""What stays 0 here: the log is read fast enough, and no receiver of events and traces is named."""
 _changes = re.compile(r"\b(rate|increase|irate|delta|histogram_quantile)\s*\(").search
 
 

@@ -31,6 +31,12 @@ def test_far_below_is_no_agreement() -> None:
     assert "0.05 s is shown; measured: 5 to 5 s of 20" in agrees(0.05, 0.5, TTFT, BOUNDS, {}, [measured(5.0)] * 20)
 
 
+def test_the_slowest_may_have_waited_for_a_cpu() -> None:
+    for quantile, fine in ((0.5, False), (0.95, True)):
+        assert (agrees(0.05, quantile, TTFT, (0.06, 0.08, math.inf), {}, [measured(0.3)] * 6) == "") == fine
+    assert agrees(0.05, 0.95, TTFT, (0.06, 0.08, math.inf), {}, [measured(0.4)] * 6)
+
+
 def test_a_time_per_chunk_may_be_three_times_the_clients() -> None:
     for metric, fine in ((CHUNK, True), (TTFT, False)):
         assert (agrees(0.15, 0.5, metric, BOUNDS, {}, [measured(0.05)] * 20) == "") == fine

@@ -96,5 +96,5 @@ async def test_who_leaves_closes_the_connection(fakes: StartFake, locust: Locust
     fake = await fakes(endless)
     run = await locust(fake.url, "--mix", "ide", "--users", "1", "--pace", "0.02", "--left", "1", answers=6)
     assert run.code == 0, run.output
-    assert run.count("E2E", "ide, left") == len(fake.requests) > 1
+    assert run.count("E2E", "ide, left") >= len(fake.requests) > 1  # the quickest leave before they have been read
     assert all(wire.closed.is_set() for wire in fake.wires)

@@ -254,11 +254,11 @@ def _process() -> list[Panel]:
         ),
         lines(
             About(
-                "Connections, configurations, lost log lines",
+                "Connections, configurations, lost log lines and traces",
                 "Client connections. Configurations in use: more than one for longer than a rollout means that "
-                "gateways disagree. Refused: changed "
-                "configurations that were wrong, since the start; the log says why. Log lines that were thrown away, "
-                "per second: whoever reads the log is too slow.",
+                "gateways disagree. Refused: changed configurations that were wrong, since the start; the log says "
+                "why. Log lines that were thrown away, per second: whoever reads the log is too slow. Traces that the "
+                "limit (traces.per_second) left out, per second, and spans that the receiver did not take.",
                 COUNT,
                 6,
             ),
@@ -266,6 +266,8 @@ def _process() -> list[Panel]:
             Query(f"count(count by (hash) ({names.CONFIG_IN_USE.name}))", "configurations in use"),
             Query(gauge("", counter(names.CONFIG_RELOADS), 'outcome="refused"'), "refused configurations"),
             Query(total("", rate(counter(names.LOG_LINES_DROPPED), "")), "lost log lines/s"),
+            Query(total("", rate(counter(names.TRACES), 'outcome="dropped"')), "dropped traces/s"),
+            Query(total("", rate(counter(names.SPANS), 'outcome="lost"')), "lost spans/s"),
         ),
     ]
 
