@@ -20,9 +20,7 @@ from gateway.telemetry import names
 
 EVERY = 30.0  # seconds from one reading to the next, at least
 _SHARE = 0.05  # of the time that readings may take: what takes 3 s is read once a minute
-MOST_STRATA = (
-    20  # with a suite's categories and lengths two thousand series; more by what a client can set, its sampling
-)
+MOST_STRATA = 20  # two thousand series with categories and lengths; clients can make more, by their sampling
 _LONGEST_LABEL = 120
 _GAUGES = (
     *(names.SHADOW_PASS_AT_1, names.SHADOW_BOUND, names.SHADOW_COMPLETIONS, names.SHADOW_TASKS),
