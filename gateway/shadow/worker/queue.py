@@ -192,7 +192,8 @@ class RunQueue:
     async def _queue(self, suite: str) -> Queue:
         """One for each suite, so that nobody is given what is left for others. PostgreSQL wants short names."""
         if suite not in self._queues:
-            self._queues[suite] = await self._open(f"yardstick-{identify(suite)}")
+            async with asyncio.timeout(2 * self._times.patience):  # its tables may be made first
+                self._queues[suite] = await self._open(f"yardstick-{identify(suite)}")
         return self._queues[suite]
 
     async def _listen(self, group: asyncio.TaskGroup) -> None:
@@ -200,7 +201,7 @@ class RunQueue:
         for suite in self._suites:
             queue = await self._queue(suite)
             self._receivers.append(group.create_task(self._receive(queue)))
-            self._upkeep.append(group.create_task(self._keep(queue)))
+            self._upkeep += [group.create_task(job) for job in (self._schedule(queue), self._sweep(queue))]
 
     async def _receive(self, queue: Queue) -> None:
         from saq.job import Status
@@ -236,17 +237,24 @@ class RunQueue:
         with self._lock:
             return len(self._ready) < self._limit
 
-    async def _keep(self, queue: Queue) -> None:
-        """What SAQ's own worker does beside: look anew for what no message came of, and for jobs of the dead."""
-        lock, since_sweep = max(1, round(self._times.sweep)), 0.0
+    async def _schedule(self, queue: Queue) -> None:
+        """What SAQ's own worker does beside: look anew for what no message came of.
+
+        It is also how a server is noticed that no longer answers: while this looks, SAQ's `dequeue` does not, and only
+        waits for messages.
+        """
         while True:
-            await queue.schedule()
-            if since_sweep >= self._times.sweep:
-                since_sweep = 0.0
-                with contextlib.suppress(RuntimeError):  # SAQ's, of a job that was finished just now
-                    await queue.sweep(lock=lock, abort=0.1)
+            async with asyncio.timeout(self._times.patience):
+                await queue.schedule()
             await asyncio.sleep(_SCHEDULE)
-            since_sweep += _SCHEDULE
+
+    async def _sweep(self, queue: Queue) -> None:
+        """As SAQ's own worker: for jobs of the dead. How long one takes depends on how many they are."""
+        lock = max(1, round(self._times.sweep))
+        while True:
+            await asyncio.sleep(self._times.sweep)
+            with contextlib.suppress(RuntimeError):  # SAQ's, of a job that was finished just now
+                await queue.sweep(lock=lock, abort=0.1)
 
     async def _beat(self) -> None:
         while True:

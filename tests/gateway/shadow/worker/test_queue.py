@@ -347,6 +347,20 @@ def test_a_server_that_does_not_answer_is_away(queue_server: Served, store: Stor
     assert len(crew.ran) == 3
 
 
+def test_it_is_noticed_also_while_nobody_asks_for_runs(queue_server: Served) -> None:
+    """As it is when who looks anew for jobs keeps those from looking who do ask."""
+    noted = Noted()
+    with queue_at(queue_server, noted, replace(QUICK, patience=1.0)) as queue:
+        queue.listen([SUITE], lambda: None)
+        queue_server.signal(signal.SIGSTOP)
+        try:
+            until(lambda: not queue.up)
+        finally:
+            queue_server.signal(signal.SIGCONT)
+        until(lambda: queue.up)
+    assert "TimeoutError" in noted.messages[0]
+
+
 def test_the_store_and_the_queue_may_be_one_database(postgres: Server, time: Time) -> None:
     address = postgres.empty_database()
     with RunQueue(QueueServer(address), print, times=QUICK) as queue:
