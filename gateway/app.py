@@ -204,6 +204,7 @@ class Gateway:
         finally:
             for _, endpoint in self._endpoints():
                 endpoint.close_idle()
+            self.recorder.settle()
             self._publish(self.registry)
             if self.traces is not None:
                 await asyncio.to_thread(self.traces.close)
@@ -245,6 +246,7 @@ class Gateway:
         self._bound_unsent()
         self.generation.upstream.close_idle([endpoint for _, endpoint in self._endpoints()])
         self._retired = [pair for pair in self._retired if pair[1].in_flight or pair[1].idle]
+        self.recorder.settle()
         if self.log is not None:
             self.log.flush()
         if self.tap is not None:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from gateway.errors import ApiError
-from gateway.telemetry.traces import Trace
+from gateway.telemetry.traces import Sent, Trace
 
 STATUS_LINE = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -52,6 +52,7 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_head",
+        "attempts",
         "body",
         "connection",
         "fields",
@@ -92,6 +93,7 @@ class Exchange:
         self._head: bytes | None = None
         self.watcher: Watcher | None = None
         self.trace: Trace | None = None
+        self.attempts: list[Sent] = []
 
     def header_size(self, target: bytes) -> int:
         return len(target) + sum(len(name) + len(value) for name, value in self.headers)

@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -103,7 +102,7 @@ async def _alone(source: Source, material: Material, listeners: Listeners, besid
     loop.add_signal_handler(signal.SIGTERM, lambda: ending.ask(delayed=True))
     loop.add_signal_handler(signal.SIGINT, lambda: ending.ask(delayed=False))
     log = LineLog(sys.stdout.fileno()) if material.config.access_log else None
-    traces = open_traces(material.config.traces, time.perf_counter, say)
+    traces = open_traces(material.config.traces, say)
     gateway = Gateway(material.config, say, log, material=material, beside=beside, traces=traces)
     return await serve(gateway, listeners, ending, say, lambda: follow(source, gateway, hangup, say))
 
@@ -125,7 +124,7 @@ async def _as_worker(
     log = LineLog(sys.stdout.fileno(), at_once=select.PIPE_BUF) if material.config.access_log else None
     telemetry = _shared_telemetry(number, slots)
     # Here, after the fork; what is told of losses comes from another thread, and the post is this one's.
-    traces = open_traces(material.config.traces, time.perf_counter, lambda line: _call_in(loop, tell, line))
+    traces = open_traces(material.config.traces, lambda line: _call_in(loop, tell, line))
     gateway = Gateway(material.config, tell, log, material=material, telemetry=telemetry, beside=beside, traces=traces)
     return await serve(gateway, listeners, ending, lambda line: None, lambda: _obey(orders, gateway, tell))
 

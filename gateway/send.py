@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -74,9 +75,10 @@ def prepare(request: Request, pool: Pool, *, stream_usage: bool) -> bool:
 class Sender:
     """Gives prepared requests to endpoints, and judges the endpoints by what becomes of it."""
 
-    def __init__(self, clock: Clock, upstream: Upstream) -> None:
+    def __init__(self, clock: Clock, upstream: Upstream, timer: Callable[[], float]) -> None:
         self._clock = clock
         self._upstream = upstream
+        self._timer = timer
 
     async def begin(self, exchange: Exchange, request: Request, pool: Pool, relay: Relay, weight: int) -> Attempt:
         """Sends to an endpoint and waits for the head of its answer; once more if the first one can't have worked.
@@ -107,24 +109,20 @@ class Sender:
             raise Unreachable(f"No endpoint of {pool.name} is up (configured: {addresses}).", "no_endpoint_up")
         fresh = bool(tried)
         tried.append(endpoint)
-        attempt = Attempt(endpoint, weight)
-        trace = exchange.trace
-        if trace is not None:
-            trace.sending(endpoint, pool.name, request)
+        attempt = Attempt(endpoint, weight, pool.name, self._timer())
+        exchange.attempts.append(attempt)
         try:
             connection = attempt.connection = await self._upstream.connect(endpoint, fresh=fresh)
             relay.watch(connection)
-            head = connection.write(_pieces(exchange, request, endpoint))
+            head = connection.write(_pieces(exchange, request, attempt))
             relay.sent()
             await head
-            if trace is not None:
-                trace.answered(connection.status)
+            attempt.status = connection.status
             self._judge_head(pool, attempt, tried)
         except BaseException as error:
             attempt.close()
             self._judge_failure(pool, endpoint, error)
-            if trace is not None:
-                trace.failed(_why(error))
+            attempt.ended, attempt.error = self._timer(), _why(error)
             if isinstance(error, Broken):
                 raise ApiError(502, f"{endpoint.address}: {error}.", code="upstream_broken") from None
             raise
@@ -147,7 +145,8 @@ class Sender:
             pool.judge(endpoint, Conduct.FAILED, self._clock.now)
 
 
-def _pieces(exchange: Exchange, request: Request, endpoint: Endpoint) -> Pieces:
+def _pieces(exchange: Exchange, request: Request, attempt: Attempt) -> Pieces:
+    endpoint = attempt.endpoint
     body = request.body.spliced(model=endpoint.served_json)
     head = [endpoint.request_head(request.route.value)]
     headers, fields = exchange.headers, exchange.fields
@@ -159,8 +158,9 @@ def _pieces(exchange: Exchange, request: Request, endpoint: Endpoint) -> Pieces:
     for name, value in headers:
         if name not in left_out and not name.startswith(OURS):
             head.append(b"%b: %b\r\n" % (name, value))
-    if trace is not None:
-        head.append(trace.upstream())
+    if trace is not None and trace.why:
+        attempt.span_id = trace.new_id()
+        head.append(trace.upstream(attempt.span_id))
     length = sum(map(len, body))
     head.append(_REQUEST_END % (exchange.request_id, length))
     return [b"".join(head), *body]

@@ -62,7 +62,7 @@ class Serve:
         self._clock = clock
         self._pools = pools
         self._decider = decider
-        self._sender = Sender(clock, upstream)
+        self._sender = Sender(clock, upstream, time.perf_counter)
         self._recorder = recorder
         self._tap = tap
         self._shed_above = config.shadow.shed_above if config.shadow is not None else 0
@@ -84,7 +84,7 @@ class Serve:
                 copy = self._tap.copy(exchange, request, exchange.body, decision)
             exchange.body = b""
             relay = self._relay(exchange, request, decision)
-            record.relaying(relay.outcome)
+            record.relaying(relay.outcome, request)
             if copy is not None:
                 relay.copied = copy.pieces
             attempt, decision = await self._begin(exchange, request, relay, decision, record)

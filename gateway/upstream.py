@@ -70,14 +70,19 @@ class Attempt:
     """One send to one endpoint, as a scope: counted in flight, its connection kept or closed at the end.
 
     ``weight``: the tokens that it adds to the endpoint's load. ``connection`` is there once `open` is through.
+
+    The rest is for a trace, should there be one: see `gateway.telemetry.traces.Sent`.
     """
 
-    __slots__ = ("_open", "_weight", "connection", "endpoint")
+    __slots__ = ("_open", "_weight", "began", "connection", "ended", "endpoint", "error", "model", "span_id", "status")
 
     connection: UpstreamConnection
 
-    def __init__(self, endpoint: Endpoint, weight: int = 0) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, weight: int = 0, model: str = "", began: float = 0.0) -> None:
+        self.endpoint, self.model, self.began = endpoint, model, began
+        self.ended = 0.0
+        self.status = self.span_id = 0
+        self.error = ""
         self._weight = weight
         self._open = True
         endpoint.in_flight += 1

@@ -1,11 +1,10 @@
 """What being observed costs: CPU of the gateway per request with metrics, log lines and traces, and without.
 
-Gateways in front of the same fake model servers take the same load by turns: one that records nothing
-(`unrecorded.py`), one with metrics and log lines, and two that also send spans, of one request in a hundred and of
-every one, to an OTLP receiver, which is this process's and takes all. Prints the mean of the differences between turns
-of a round, with a 95 % interval over rounds, and how many spans were sent and lost. Ends with 1 if an answer was wrong,
-or if for plain requests all of it with 1 % of the traces takes more than 15 us in the mean, our aim.
-`python -m loadtests.observability [--json] [--rounds N]`.
+A part is switched off and on by turns within one gateway (see `turns`): metrics and log lines; these and the traces of
+one request in a hundred; such traces alone; and all traces. Spans go to an OTLP receiver, which is this process's and
+takes all. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and how many
+spans were sent and lost. Ends with 1 if an answer was wrong, or if for plain requests all of it with 1 % of the traces
+takes more than 15 us in the mean, our aim. `python -m loadtests.observability [--json] [--rounds N]`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from rich.console import Console
@@ -28,17 +27,31 @@ from rich.progress import Progress
 from rich.table import Table
 
 from loadtests.overhead import HERE, SCENARIOS, free_port
-from loadtests.shadow import Row, compared, metrics_of, serving
+from loadtests.shadow import metrics_of, serving
+from loadtests.turns import FEWEST_ROUNDS, Row, command, compared
 
 AIM = 15.0
-NOTHING, RECORDED, ONE_PERCENT, ALL = "nothing", "metrics and lines", "and 1 % of the traces", "and all traces"
-COMPARED = ((NOTHING, ONE_PERCENT), (NOTHING, RECORDED), (RECORDED, ONE_PERCENT), (RECORDED, ALL))
-SHARES = {ONE_PERCENT: 0.01, ALL: 1.0}
-MEASURED = SCENARIOS[:2]  # plain requests and unpaced streams: what is recorded hangs on nothing else
 _UNLIMITED = 1_000_000
-_UNRECORDED = ("-m", "loadtests.unrecorded")
 
-Comparison = tuple[str, str]
+
+@dataclass(frozen=True)
+class Part:
+    """What is switched, in a gateway that traces this share of the requests; 0: it has nowhere to send spans to."""
+
+    name: str
+    switched: tuple[str, ...]
+    share: float
+
+
+ALL_OF_IT = Part("metrics, lines, and 1 % of the traces", ("recording", "traces"), 0.01)
+PARTS = (
+    ALL_OF_IT,
+    Part("metrics and lines", ("recording",), 0.0),
+    Part("1 % of the traces", ("traces",), 0.01),
+    Part("all traces", ("traces",), 1.0),
+)
+# Plain requests and unpaced streams: what is recorded hangs on nothing else. Turns of a third of a second.
+MEASURED = tuple(replace(scenario, requests=scenario.requests // 12) for scenario in SCENARIOS[:2])
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -76,21 +89,22 @@ def span_counts(port: int) -> dict[str, int]:
     return {outcome: int(float(count)) for outcome, count in found}
 
 
-def measured(rounds: int, console: Console) -> tuple[dict[Comparison, list[Row]], dict[str, dict[str, int]]]:
-    """Rows by what is compared, and counts of spans by the gateway that sent them."""
+def measured(rounds: int, console: Console) -> tuple[dict[Part, list[Row]], dict[Part, dict[str, int]]]:
+    """Rows by what was switched, and counts of the spans that were sent meanwhile."""
     upstreams = [free_port(), free_port()]
     servers = [subprocess.Popen([sys.executable, str(HERE / "fake_model_server.py"), str(p)]) for p in upstreams]
-    rows: dict[Comparison, list[Row]] = {pair: [] for pair in COMPARED}
+    rows: dict[Part, list[Row]] = {part: [] for part in PARTS}
+    counts = dict[Part, dict[str, int]]()
     try:
-        with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack, Progress(console=console) as shown:
-            running = gateways(pathlib.Path(name), upstreams, stack)
-            todo = shown.add_task("measuring", total=len(MEASURED) * len(COMPARED))
-            for scenario in MEASURED:
-                for off, on in COMPARED:
-                    upstream = upstreams[bool(scenario.size)]
-                    rows[off, on].append(compared(scenario, running[off], running[on], upstream, rounds))
-                    shown.advance(todo)
-            counts = {name: span_counts(running[name][0]) for name in SHARES}
+        with receiver() as address, Progress(console=console) as shown:
+            todo = shown.add_task("measuring", total=len(MEASURED) * len(PARTS))
+            for part in PARTS:
+                with switching(part, upstreams, address) as (port, process):
+                    for scenario in MEASURED:
+                        upstream = upstreams[bool(scenario.size)]
+                        rows[part].append(compared(scenario, (port, process), upstream, rounds))
+                        shown.advance(todo)
+                    counts[part] = span_counts(port)
     finally:
         for server in servers:
             server.terminate()
@@ -98,48 +112,47 @@ def measured(rounds: int, console: Console) -> tuple[dict[Comparison, list[Row]]
     return rows, counts
 
 
-def gateways(folder: pathlib.Path, upstreams: list[int], stack: contextlib.ExitStack) -> dict[str, tuple[int, int]]:
-    """Port and process id of each."""
-    receives = {"OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(receiver())}
-    untraced = {"OTEL_SDK_DISABLED": "true"}
-    running = {
-        NOTHING: serving(
-            folder, "nothing", upstreams, {"access_log": False}, untraced, command=[sys.executable, *_UNRECORDED]
-        ),
-        RECORDED: serving(folder, "recorded", upstreams, {}, untraced),
-    }
-    for name, share in SHARES.items():
-        settings = {"traces": {"sample": share, "per_second": _UNLIMITED}}
-        running[name] = serving(folder, str(share), upstreams, settings, receives)
-    entered = {name: stack.enter_context(one) for name, one in running.items()}
-    return {name: (port, process.pid) for name, (port, process) in entered.items()}
+@contextlib.contextmanager
+def switching(part: Part, upstreams: list[int], address: str) -> Iterator[tuple[int, int]]:
+    """A gateway's port and process."""
+    settings, environment = {}, {"OTEL_SDK_DISABLED": "true"}
+    if part.share:
+        settings = {"traces": {"sample": part.share, "per_second": _UNLIMITED}}
+        # Spans are sent within about the turn that they are of; the usual 5 s would be many turns.
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "1000"}
+    with tempfile.TemporaryDirectory() as folder:
+        serves = serving(pathlib.Path(folder), "x", upstreams, settings, environment, command(*part.switched))
+        with serves as (port, process):
+            yield port, process.pid
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    parser.add_argument("--rounds", type=int, default=6, choices=range(2, 11), metavar="2-10")
+    parser.add_argument("--rounds", type=int, default=100, choices=range(FEWEST_ROUNDS, 1001), metavar="20-1000")
     options = parser.parse_args()
     console = Console(stderr=options.json)
     rows, counts = measured(options.rounds, console)
     if options.json:
-        found = [{"off": pair[0], "on": pair[1], "rows": [asdict(row) for row in rows[pair]]} for pair in COMPARED]
-        sys.stdout.write(json.dumps({"compared": found, "spans": counts}, indent=2) + "\n")
+        found = [
+            {"part": part.name, "rows": [asdict(row) for row in rows[part]], "spans": counts[part]} for part in PARTS
+        ]
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
         show(rows, counts, console)
     exact = all(row.exact for found in rows.values() for row in found)
-    return 0 if exact and rows[NOTHING, ONE_PERCENT][0].more <= AIM else 1
+    return 0 if exact and rows[ALL_OF_IT][0].more <= AIM else 1
 
 
-def show(rows: dict[Comparison, list[Row]], counts: dict[str, dict[str, int]], console: Console) -> None:
-    for (off, on), found in rows.items():
-        table = Table("CPU us a request", off, on, "more", "95 %")
+def show(rows: dict[Part, list[Row]], counts: dict[Part, dict[str, int]], console: Console) -> None:
+    for part, found in rows.items():
+        table = Table("CPU us a request", "off", "on", "more", "95 %", title=part.name)
         for row in found:
             cells = (f"{row.off:.0f}", f"{row.on:.0f}", f"{row.more:.1f}", f"{row.low:.1f} to {row.high:.1f}")
             table.add_row(row.scenario if row.exact else f"{row.scenario}: WRONG ANSWERS", *cells)
         console.print(table)
-    for name, count in counts.items():
-        console.print(f"{name}: {count.get('sent', 0):,} spans sent, {count.get('lost', 0):,} lost")
+        if part.share:
+            console.print(f"{counts[part].get('sent', 0):,} spans sent, {counts[part].get('lost', 0):,} lost")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """What shadow-eval costs live traffic: CPU of the gateway per request, every request sampled, against none.
 
-Two gateways in front of the same fake model servers take the same load by turns, one of them with a `shadow:` section
-that samples every request; beside it runs the real process that matches and stores. Its own CPU is not counted: it is
-another process's, for which the machine needs room. Prints the mean of the differences between turns of a round, with
-a 95 % interval over rounds, and how many samples were dropped.
-`python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
+The tap of one gateway is switched off and on by turns (see `turns`), in front of fake model servers; beside it runs the
+real process that matches and stores. Its own CPU is not counted: it is another process's, for which the machine needs
+room. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and how many
+samples were dropped. `python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
 """
 
 from __future__ import annotations
@@ -17,42 +16,35 @@ import json
 import os
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests.overhead import HERE, KEY, SCENARIOS, Scenario, free_port, measure, wait_ready
+from loadtests import turns
+from loadtests.overhead import HERE, KEY, SCENARIOS, free_port, wait_ready
+from loadtests.turns import FEWEST_ROUNDS, Row
 
+_YARDSTICK = (str(pathlib.Path(sys.executable).parent / "yardstick"),)
 MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
-_SHARE = 4  # of the requests of a scenario, in one turn: there are many turns
-# Of Student's t, 97.5 %, by rounds - 1; https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm
-_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-
-
-@dataclass
-class Row:
-    """CPU microseconds a request. `low` and `high`: the interval of `more`."""
-
-    scenario: str
-    off: float
-    on: float
-    more: float
-    low: float
-    high: float
-    exact: bool
+_SHARE = 12  # of the requests of a scenario, in one turn: there are many turns
 
 
 @contextlib.contextmanager
 def gateway(
-    folder: pathlib.Path, upstreams: list[int], *, sampled: bool, scorers: int = 0, most: float | None = None
+    folder: pathlib.Path,
+    upstreams: list[int],
+    *,
+    sampled: bool,
+    scorers: int = 0,
+    most: float | None = None,
+    command: Sequence[str] = _YARDSTICK,
 ) -> Iterator[tuple[int, int]]:
     """Its port and process id. `most`: samples a second that are copied, if not the setting's default."""
     config: dict[str, object] = {}
@@ -60,7 +52,7 @@ def gateway(
         store = f"sqlite:///{folder / 'shadow.db'}"
         shadow: dict[str, object] = {"keys": {"bench": 1.0}, "store": store, "scorers": scorers}
         config["shadow"] = shadow if most is None else shadow | {"most_per_second": most}
-    with serving(folder, f"{sampled}", upstreams, config) as (port, process):
+    with serving(folder, f"{sampled}", upstreams, config, command=command) as (port, process):
         end = time.monotonic() + 60
         while sampled and not shadow_counts(port)[1]:
             if process.poll() is not None or time.monotonic() > end:
@@ -76,7 +68,7 @@ def serving(
     upstreams: list[int],
     settings: Mapping[str, object],
     environment: Mapping[str, str] | None = None,
-    command: Sequence[str] = (str(pathlib.Path(sys.executable).parent / "yardstick"),),
+    command: Sequence[str] = _YARDSTICK,
 ) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """A gateway with these settings besides the usual ones, ready: its port and process. `command`: `yardstick`."""
     port = free_port()
@@ -118,27 +110,10 @@ def metrics_of(port: int) -> str:
         return connection.getresponse().read().decode()
 
 
-def compared(scenario: Scenario, off: tuple[int, int], on: tuple[int, int], upstream: int, rounds: int) -> Row:
-    turns: list[tuple[float, float]] = []
-    exact = True
-    for number in range(rounds):
-        spent = {}
-        for one in (off, on) if number % 2 == 0 else (on, off):
-            result = measure(*one, upstream, scenario)
-            spent[one] = result.cpu_us_per_request
-            exact = exact and result.exact == result.requests
-        turns.append((spent[off], spent[on]))
-    differences = [with_it - without for without, with_it in turns]
-    more = statistics.mean(differences)
-    half = _T[rounds - 1] * statistics.stdev(differences) / rounds**0.5
-    means = [statistics.mean(column) for column in zip(*turns, strict=True)]
-    return Row(scenario.name, means[0], means[1], more, more - half, more + half, exact)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--rounds", type=int, default=6, choices=range(2, 11), metavar="2-10")
+    parser.add_argument("--rounds", type=int, default=100, choices=range(FEWEST_ROUNDS, 1001), metavar="20-1000")
     parser.add_argument("--most-per-second", type=float, metavar="N", help="the setting, if not its default")
     options = parser.parse_args()
     console = Console(stderr=options.json)
@@ -147,13 +122,14 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             folder = pathlib.Path(name)
-            off = stack.enter_context(gateway(folder, upstreams, sampled=False))
-            on = stack.enter_context(gateway(folder, upstreams, sampled=True, most=options.most_per_second))
+            own = turns.command("tap")
+            one = gateway(folder, upstreams, sampled=True, most=options.most_per_second, command=own)
+            running = stack.enter_context(one)
             rows = []
             for scenario in track(SCENARIOS, "measuring", console=console):
                 part = replace(scenario, requests=max(scenario.concurrency, scenario.requests // _SHARE))
-                rows.append(compared(part, off, on, upstreams[bool(scenario.size)], options.rounds))
-            counts, _ = shadow_counts(on[0])
+                rows.append(turns.compared(part, running, upstreams[bool(scenario.size)], options.rounds))
+            counts, _ = shadow_counts(running[0])
     finally:
         for server in servers:
             server.terminate()

@@ -26,17 +26,18 @@ class LineLog:
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
-    def append(self, line: bytes) -> None:
-        self._lines.append(line)
+    def append(self, lines: bytes) -> None:
+        """Each with its end."""
+        self._lines.append(lines)
 
     def flush(self) -> None:
         if not self._lines:
             return
-        lines, self._lines = self._lines, []
+        batch, self._lines = b"".join(self._lines), []
         try:
-            self._batches.put_nowait(b"\n".join(lines) + b"\n")
+            self._batches.put_nowait(batch)
         except queue.Full:
-            self.dropped += len(lines)
+            self.dropped += batch.count(b"\n")
 
     def close(self, seconds: float = 2.0) -> None:
         """Writes what is left, but does not wait longer than this for a reader."""

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -68,6 +67,7 @@ class RunningGateway:
         """The lines so far, through the writer thread."""
         log = self.gateway.log
         assert log is not None
+        self.gateway.recorder.settle()
         log.flush()
         await until(log.idle)
         found = b""
@@ -95,7 +95,7 @@ async def running(config: Config, beside: Beside | None = None) -> AsyncIterator
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     thresholds = gc.get_threshold()
-    traces = open_traces(config.traces, time.perf_counter, said.append)
+    traces = open_traces(config.traces, said.append)
     gateway = Gateway(config, said.append, LineLog(write_end), beside=beside, traces=traces)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

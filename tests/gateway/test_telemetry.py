@@ -57,12 +57,12 @@ def drained(descriptor: int) -> bytes:
 def test_a_reader_that_does_not_read_loses_lines_and_stops_nothing(pipe: SimpleNamespace) -> None:
     log = LineLog(pipe.write)
     for _ in range(200):
-        log.append(b"x" * 4096)
+        log.append(b"x" * 4095 + b"\n")
         log.flush()
     assert log.dropped > 0
     while not log.idle():
         drained(pipe.read)
-    log.append(b"last")
+    log.append(b"last\n")
     log.close()
     assert drained(pipe.read).endswith(b"last\n")
 
@@ -71,8 +71,8 @@ def test_a_reader_that_is_gone_loses_lines_and_stops_nothing() -> None:
     read, write = os.pipe()
     os.close(read)
     log = LineLog(write)
-    log.append(b"one")
-    log.append(b"two")
+    log.append(b"one\n")
+    log.append(b"two\n")
     log.close()
     os.close(write)
     assert log.dropped == 2
@@ -113,6 +113,7 @@ def test_a_request_that_nobody_answered_counts_as_cancelled() -> None:
     record.decided(Decision("m", 1, "bounded", "short-prompt"))
     record.cancelled("")
     record.end(0)
+    recorder.settle()
     assert recorder.totals.requests == {("/v1/completions", "m", "cancelled"): 1}
 
 
@@ -133,6 +134,7 @@ def test_outcomes(status: int, problem: str, outcome: str) -> None:
     record = recorder.begin(SimpleNamespace(request_id=b"1", key_name="", shadow=False), "/v1/completions")
     record.failed(problem)
     record.end(status)
+    recorder.settle()
     assert recorder.totals.requests == {("/v1/completions", "", outcome): 1}
 
 
@@ -147,6 +149,7 @@ def test_times_are_those_of_the_timer_by_length() -> None:
     record.relaying(answer)
     answer.prompt_tokens = 1025
     record.end(200)
+    recorder.settle()
     assert set(recorder.totals.models) == {"long"}
     totals = recorder.totals.models["long"]
     (times,) = (each for each in totals.lengths if each is not None)

@@ -146,7 +146,7 @@ def test_lines_for_a_shared_pipe_are_whole() -> None:
     reader, writer = os.pipe()
     log = LineLog(writer, at_once=25)
     for line in lines:
-        log.append(line[:-1])
+        log.append(line)
     log.close()
     assert os.read(reader, 1000) == b"".join(lines)
     os.close(reader)

@@ -12,7 +12,7 @@ from gateway.telemetry.traces.keep import Traces
 _SAMPLERS = {"always_on": 1.0, "always_off": 0.0, "traceidratio": None}
 
 
-def open_traces(settings: TraceSettings, timer: Callable[[], float], tell: Callable[[str], None]) -> Traces | None:
+def open_traces(settings: TraceSettings, tell: Callable[[str], None]) -> Traces | None:
     """None if no receiver is configured, or wrongly: then `tell` is told, which may also be called in another thread.
 
     The variables are OTEL_EXPORTER_OTLP_ENDPOINT, _PROTOCOL, _HEADERS and the rest, or OTEL_EXPORTER_OTLP_TRACES_...
@@ -31,7 +31,7 @@ def open_traces(settings: TraceSettings, timer: Callable[[], float], tell: Calla
         from gateway.telemetry.traces.export import ExportedSpans, exporter
 
         quiet()
-        return Traces(settings, ExportedSpans(exporter(spoken), tell), timer, share=share)
+        return Traces(settings, ExportedSpans(exporter(spoken), tell), share=share)
     except Exception as error:  # of whatever a variable says; by its type only, as the text may quote headers
         tell(f"OpenTelemetry: no traces are sent: an OTEL_ variable can't be used ({type(error).__name__})")
         return None

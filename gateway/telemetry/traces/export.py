@@ -40,12 +40,12 @@ class ExportedSpans:
     def counted(self) -> Mapping[str, int]:
         return self._deliveries.counted
 
-    def put(self, trace: Trace, why: str, ended: Ended, new_id: Callable[[], int]) -> bool:
-        count = count_of(trace)
+    def put(self, trace: Trace, why: str, ended: Ended) -> bool:
+        count = count_of(ended)
         if not self._deliveries.take(count):
             return False
         try:
-            spans = spans_of(trace, why, ended, new_id, self._resource)
+            spans = spans_of(trace, why, ended, self._resource)
         except BaseException:
             self._deliveries.settled(count, delivered=False)
             raise

@@ -1,4 +1,4 @@
-"""Which requests are traced, and the little that is kept of each request until that is known.
+"""Which requests are traced, from their beginning or when they have ended.
 
 A request is traced from its beginning if the client's traceparent says so, or by its trace id, as OpenTelemetry's
 TraceIdRatioBased does it; then model servers are told. One that failed or took long is traced all the same when it has
@@ -47,72 +47,39 @@ class Relayed(Protocol):
     error: str
 
 
-class Sent:
-    """One attempt. ``ended`` is 0 if that was with the request, or when the next one began; ``status`` 0: no answer."""
+class Sent(Protocol):
+    """One attempt. Times are the timer's. ``ended`` is 0 if that was with the request, or when the next one began.
 
-    __slots__ = ("began", "ended", "endpoint", "error", "model", "span_id", "status")
+    ``status`` is 0 without an answer, ``error`` is empty where the status says it, ``span_id`` 0 if none was sent.
+    """
 
-    def __init__(self, endpoint: Endpoint, model: str, began: float, span_id: int) -> None:
-        self.endpoint, self.model, self.began, self.span_id = endpoint, model, began, span_id
-        self.ended = 0.0
-        self.status = 0
-        self.error = ""
+    model: str
+    began: float
+    ended: float
+    status: int
+    error: str
+    span_id: int
+
+    @property
+    def endpoint(self) -> Endpoint: ...
 
 
 class Trace:
-    """One request's. Times are the timer's. ``why`` is empty unless it is traced from the start.
+    """Of a request that is traced from the start, or whose client sent a traceparent; others have none until they end.
 
-    ``left_out``: the client's headers that must not go upstream.
+    ``why`` is empty unless it is traced from the start. ``left_out``: the client's headers that must not go upstream.
     """
 
-    __slots__ = (
-        "_new_id",
-        "_timer",
-        "counted_at",
-        "left_out",
-        "parent",
-        "request",
-        "sent",
-        "span_id",
-        "trace_id",
-        "why",
-    )
+    __slots__ = ("left_out", "new_id", "parent", "trace_id", "why")
 
     def __init__(
-        self,
-        parent: Context | None,
-        trace_id: int,
-        why: str,
-        left_out: frozenset[bytes],
-        timer: Callable[[], float],
-        new_id: Callable[[], int],
+        self, parent: Context | None, trace_id: int, why: str, left_out: frozenset[bytes], new_id: Callable[[], int]
     ) -> None:
-        self.parent, self.trace_id, self.why, self.left_out = parent, trace_id, why, left_out
-        self._timer, self._new_id = timer, new_id
-        self.span_id = 0
-        self.counted_at = 0.0
-        self.request: Asked | None = None
-        self.sent: list[Sent] = []
+        self.parent, self.trace_id, self.why, self.left_out, self.new_id = parent, trace_id, why, left_out, new_id
 
-    def counted(self) -> None:
-        """The decision has been made, and the prompt was counted for it."""
-        self.counted_at = self.counted_at or self._timer()
-
-    def sending(self, endpoint: Endpoint, model: str, request: Asked) -> None:
-        self.request = request
-        self.sent.append(Sent(endpoint, model, self._timer(), self._new_id() if self.why else 0))
-
-    def upstream(self) -> bytes:
-        """The header line that the newest attempt carries; none where the client's goes on as it came."""
-        return traceparent(self.trace_id, self.sent[-1].span_id, self.flags) if self.why else b""
-
-    def answered(self, status: int) -> None:
-        self.sent[-1].status = status
-
-    def failed(self, error: str) -> None:
-        """``error``: why the newest attempt came to nothing; empty if its status says it."""
-        sent = self.sent[-1]
-        sent.ended, sent.error = self._timer(), error
+    def upstream(self, span_id: int) -> bytes:
+        """The header line that an attempt carries, of a request that is traced from the start."""
+        return traceparent(self.trace_id, span_id, self.flags)
 
     @property
     def flags(self) -> int:
@@ -120,7 +87,7 @@ class Trace:
 
 
 class Ended(NamedTuple):
-    """What a request came to."""
+    """What a request came to. ``counted_at``: when it was decided, if its prompt was counted for that, else 0."""
 
     request_id: bytes
     route: str
@@ -131,6 +98,9 @@ class Ended(NamedTuple):
     relayed: Relayed | None
     began: float
     ended: float
+    counted_at: float = 0.0
+    asked: Asked | None = None
+    attempts: Sequence[Sent] = ()
 
 
 class Sink(Protocol):
@@ -138,7 +108,7 @@ class Sink(Protocol):
 
     @property
     def counted(self) -> Mapping[str, int]: ...
-    def put(self, trace: Trace, why: str, ended: Ended, new_id: Callable[[], int]) -> bool:
+    def put(self, trace: Trace, why: str, ended: Ended) -> bool:
         """Never waits; False if there is no room."""
 
     def close(self) -> None: ...
@@ -164,17 +134,11 @@ class Traces:
     """One process's. ``share``: of requests, where the settings name none. ``random`` need be nobody's secret."""
 
     def __init__(
-        self,
-        settings: TraceSettings,
-        sink: Sink,
-        timer: Callable[[], float],
-        *,
-        share: float = SAMPLE,
-        random: Random | None = None,
+        self, settings: TraceSettings, sink: Sink, *, share: float = SAMPLE, random: Random | None = None
     ) -> None:
         self.sink = sink
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
-        self._timer, self._share, self._random = timer, share, random or Random()
+        self._share, self._random = share, random or Random()
         self._by_clients, self._in_all = Rate(0), Rate(0)
         self.follow(settings)
 
@@ -185,29 +149,38 @@ class Traces:
         self._slow = settings.slow
         self._by_clients.limit, self._in_all.limit = settings.by_clients, settings.per_second
 
-    def begin(self, headers: Sequence[tuple[bytes, bytes]], fields: Mapping[bytes, bytes], now: float) -> Trace:
+    def begin(self, headers: Sequence[tuple[bytes, bytes]], fields: Mapping[bytes, bytes], now: float) -> Trace | None:
         """``fields``: the headers by name."""
-        given = TRACEPARENT in fields
-        parent = context_of(headers) if given else None
-        trace_id = self._random.getrandbits(128) if parent is None else parent.trace_id
-        why = self._why(parent, trace_id, now)
-        left_out = _NOTHING
-        if why or (given and parent is None):
-            left_out = _ALL if parent is None else _PARENT
-        return Trace(parent, trace_id, why, left_out, self._timer, self._new_id)
+        if TRACEPARENT in fields:
+            return self._begin_given(headers, now)
+        trace_id = self._random.getrandbits(128)
+        if trace_id & _HALF >= self._bound or not (why := self._limited(FROM_START, now)):
+            return None
+        return Trace(None, trace_id, why, _ALL, self._new_id)
 
-    def end(self, trace: Trace, outcome: str, began: float, ended: float) -> str:
+    def end(self, trace: Trace | None, outcome: str, began: float, ended: float) -> str:
         """Why it is kept; empty if it is not."""
-        if trace.why:
+        if trace is not None and trace.why:
             return trace.why
-        why = ERROR if outcome in _FAILED else SLOW if ended - began > self._slow else ""
-        return self._limited(why, ended)
+        if outcome in _FAILED:
+            return self._limited(ERROR, ended)
+        return self._limited(SLOW, ended) if ended - began > self._slow else ""
 
-    def keep(self, trace: Trace, why: str, ended: Ended) -> None:
-        self.outcomes[why if self.sink.put(trace, why, ended, self._new_id) else DROPPED] += 1
+    def keep(self, trace: Trace | None, why: str, ended: Ended) -> None:
+        if trace is None:
+            trace = Trace(None, self._random.getrandbits(128), "", _NOTHING, self._new_id)
+        self.outcomes[why if self.sink.put(trace, why, ended) else DROPPED] += 1
 
     def close(self) -> None:
         self.sink.close()
+
+    def _begin_given(self, headers: Sequence[tuple[bytes, bytes]], now: float) -> Trace:
+        """With the client's traceparent, or one that has to be ignored."""
+        parent = context_of(headers)
+        trace_id = self._random.getrandbits(128) if parent is None else parent.trace_id
+        why = self._why(parent, trace_id, now)
+        left_out = _ALL if parent is None else _PARENT if why else _NOTHING
+        return Trace(parent, trace_id, why, left_out, self._new_id)
 
     def _why(self, parent: Context | None, trace_id: int, now: float) -> str:
         if parent is not None:
@@ -218,7 +191,7 @@ class Traces:
         return self._limited(FROM_START, now) if trace_id & _HALF < self._bound else ""
 
     def _limited(self, why: str, now: float) -> str:
-        if why and not self._in_all.takes(now):
+        if not self._in_all.takes(now):
             self.outcomes[DROPPED] += 1
             return ""
         return why

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 from opentelemetry.sdk.resources import Resource
@@ -28,33 +27,33 @@ _SCOPE = InstrumentationScope(names.SCOPE, schema_url=names.CONVENTIONS)
 _OK, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 
 
-def count_of(trace: Trace) -> int:
-    return 1 + bool(trace.counted_at) + len(trace.sent)
+def count_of(ended: Ended) -> int:
+    return 1 + bool(ended.counted_at) + len(ended.attempts)
 
 
-def spans_of(trace: Trace, why: str, ended: Ended, new_id: Callable[[], int], resource: Resource) -> list[ReadableSpan]:
+def spans_of(trace: Trace, why: str, ended: Ended, resource: Resource) -> list[ReadableSpan]:
     """The request's own span, the decision's if a prompt was counted, and one for each attempt; as `count_of` says."""
-    return _Making(trace, ended, new_id, resource).all(why)
+    return _Making(trace, ended, resource).all(why)
 
 
 class _Making:
     """``_offset``: nanoseconds since 1970 at the timer's zero."""
 
-    def __init__(self, trace: Trace, ended: Ended, new_id: Callable[[], int], resource: Resource) -> None:
-        self._trace, self._ended, self._new_id, self._resource = trace, ended, new_id, resource
+    def __init__(self, trace: Trace, ended: Ended, resource: Resource) -> None:
+        self._trace, self._ended, self._new_id, self._resource = trace, ended, trace.new_id, resource
         self._offset = time.time_ns() - int(ended.ended * 1e9)
         self._flags = TraceFlags(trace.flags)
-        self._own = self._context(new_id())
+        self._own = self._context(trace.new_id())
 
     def all(self, why: str) -> list[ReadableSpan]:
-        trace, ended = self._trace, self._ended
+        ended, attempts = self._ended, self._ended.attempts
         spans = [self._of_request(why)]
-        if trace.counted_at:
+        if ended.counted_at:
             about: Attributes = {} if ended.decision is None else _about_decision(ended)
-            spans.append(self._span(names.DECIDE, SpanKind.INTERNAL, ended.began, trace.counted_at, about))
-        ends = [one.ended or following.began for one, following in pairwise(trace.sent)]
-        if trace.sent:
-            ends.append(trace.sent[-1].ended or ended.ended)
+            spans.append(self._span(names.DECIDE, SpanKind.INTERNAL, ended.began, ended.counted_at, about))
+        ends = [one.ended or following.began for one, following in pairwise(attempts)]
+        if attempts:
+            ends.append(attempts[-1].ended or ended.ended)
         spans += [self._of_attempt(number, end) for number, end in enumerate(ends)]
         return spans
 
@@ -95,8 +94,8 @@ class _Making:
         )
 
     def _of_attempt(self, number: int, end: float) -> ReadableSpan:
-        trace, ended = self._trace, self._ended
-        sent, last = trace.sent[number], number == len(trace.sent) - 1
+        ended = self._ended
+        sent, last = ended.attempts[number], number == len(ended.attempts) - 1
         operation = _OPERATIONS[ended.route]
         about: Attributes = {
             names.OPERATION: operation,
@@ -105,10 +104,10 @@ class _Making:
             names.ADDRESS: sent.endpoint.host,
             names.PORT: sent.endpoint.port,
         }
-        if trace.request is not None:
-            about[names.STREAM] = trace.request.stream
-            if trace.request.output is not None:
-                about[names.MAX_TOKENS] = trace.request.output
+        if ended.asked is not None:
+            about[names.STREAM] = ended.asked.stream
+            if ended.asked.output is not None:
+                about[names.MAX_TOKENS] = ended.asked.output
         if number:
             about[names.RESEND] = number
         if sent.status:

@@ -22,7 +22,7 @@ from gateway.config_traces import TraceSettings
 from gateway.telemetry.traces import open_traces
 for settings in json.loads(sys.argv[1]):
     os.environ |= settings
-    traces = open_traces(TraceSettings(), time.perf_counter, print)
+    traces = open_traces(TraceSettings(), print)
     loaded = sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "grpc", "google", "requests"})
     print(traces, loaded, threading.active_count())
     for name in settings:
@@ -43,7 +43,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], **own: flo
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     said: list[str] = []
-    traces = open_traces(TraceSettings.model_validate(own), lambda: 0.0, said.append)
+    traces = open_traces(TraceSettings.model_validate(own), said.append)
     if traces is not None:
         traces.close()
     return traces, said

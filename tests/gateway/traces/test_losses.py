@@ -19,7 +19,7 @@ from tests.fakes.otlp import Received
 
 CHAT = "/v1/chat/completions"
 FIRST_LOSS = "OpenTelemetry: spans of requests can't be sent. Serving goes on; what is lost is counted"
-A_TRACE = Trace(None, 5, "sampled", frozenset(), lambda: 0.0, lambda: 6)
+A_TRACE = Trace(None, 5, "sampled", frozenset(), lambda: 6)
 ENDED = Ended(b"id", CHAT, 200, "ok", "", None, None, 0.0, 1.0)
 
 
@@ -118,14 +118,14 @@ def test_what_waits_is_bounded_and_the_end_is_soon(received: Received, protocol:
     said: list[str] = []
     exported = ExportedSpans(exporter(protocol), said.append, patience=0.1)
     try:
-        room = [exported.put(A_TRACE, "sampled", ENDED, lambda: 7) for _ in range(5_000)]
+        room = [exported.put(A_TRACE, "sampled", ENDED) for _ in range(5_000)]
         assert (room.count(True), room[:2_048]) == (2_048, [True] * 2_048)
         assert exported.counted == {"sent": 0, "lost": 5_000 - 2_048}
         assert came.wait(30)
         exported.close()
         assert exported.counted == {"sent": 0, "lost": 5_000}
         assert said == [FIRST_LOSS, "OpenTelemetry: of 5,000 spans of requests 5,000 were lost"]
-        assert not exported.put(A_TRACE, "sampled", ENDED, lambda: 7)
+        assert not exported.put(A_TRACE, "sampled", ENDED)
     finally:
         hangs.set()
 
