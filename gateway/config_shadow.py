@@ -33,7 +33,9 @@ class Retention(Settings):
     samples: Days = Field(default=30, description="samples with their runs and scores, counters, gaps")
     answers: Days = Field(default=0, description="answers after they were scored, from the time of the sample")
     unscored: Days = Field(default=3, description="answers that nobody has scored; their runs are errors then")
-    prompts: bool = Field(default=False, description="keep prompts at all; if so, as long as samples")
+    prompts: bool = Field(
+        default=False, description="keep prompts of live samples at all, secrets cut out; if so, as long as samples"
+    )
 
 
 class ShadowSettings(Settings):
@@ -51,7 +53,7 @@ class ShadowSettings(Settings):
         examples=[{"codegeex4-all-9b": 0.5}],
     )
     most_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        default=50, description="samples that each gateway process copies; more are dropped, and counted"
+        default=5, description="samples that each gateway process copies; more are dropped, and counted"
     )
     suites: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=(OWN_SUITE,), description="tasks that prompts are compared with: five, or JSONL files"

@@ -29,7 +29,13 @@ def settings(folder: Path, per_hour: int = _PER_HOUR) -> dict[str, object]:
         {"family": MODELS[model].family, "model": model, "daily_tokens": _DAILY_TOKENS} for model in (SHORT, LONG)
     )
     canary = {"enabled": True, "rate": {"per_hour": per_hour}, "first": first, "second": second}
-    return {"keyless": 1.0, "store": f"sqlite:///{folder / STORE}", "mirror": {"enabled": True}, "canary": canary}
+    return {
+        "keyless": 1.0,
+        "most_per_second": 50,
+        "store": f"sqlite:///{folder / STORE}",
+        "mirror": {"enabled": True},
+        "canary": canary,
+    }
 
 
 def planted() -> Mapping[str, tuple[str, ...]]:

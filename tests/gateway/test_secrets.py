@@ -131,7 +131,7 @@ async def test_nothing_secret_is_in_logs_metrics_traces_or_the_store(
     keys.write_text(key_line("team", key) + "\n")
     keys.chmod(0o600)
     store.parent.mkdir()
-    shadow = {"keys": {"team": 1.0}, "store": f"sqlite:///{store}", "keep": {"answers": 1}}
+    shadow = {"keys": {"team": 1.0}, "most_per_second": 1000, "store": f"sqlite:///{store}", "keep": {"answers": 1}}
     config = write_config(
         tmp_path / "yardstick.yaml",
         {SHORT: [(await fakes(script=script, tool_parser=True)).url]},

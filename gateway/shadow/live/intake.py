@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,10 +59,11 @@ class Intake:
         give: Callable[[MatchedSample], None],
         count: Callable[[Counter, str, str], object],
         mix: LiveMix | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """`count`: one more of a counter, of a model, for a reason. `mix`: what live traffic was like before."""
         self._known, self._served, self._sides = known, served, sides
-        self._give, self._count = give, count
+        self._give, self._count, self._chance = give, count, chance
         self.mix = mix or LiveMix()
 
     def take(self, observed: Observed) -> None:
@@ -74,13 +76,16 @@ class Intake:
             return
         prompt = prompt_of(body)
         text = prompt.text if prompt is not None else ""
-        self.mix.observe(_tokens(observed), libraries_in(text), _form(observed, body))
+        # As many as it stands for in the mean: where keys and models are sampled at different rates, live traffic is
+        # not like its samples.
+        stands_for = int(1 / observed.propensity + self._chance())
+        self.mix.observe(_tokens(observed), libraries_in(text), _form(observed, body), stands_for=stands_for)
         found = self._match(prompt) if prompt is not None else None
         if found is None or observed.model not in self._sides:
             self._count(Counter.UNMATCHED, observed.model, "")
             return
         self._count(Counter.MATCHED, observed.model, "")
-        self._give(self._sample(observed, body, *found))
+        self._give(self._sample(observed, body, text, *found))
 
     def _match(self, prompt: Any) -> tuple[Known, Match] | None:
         for known in self._known:
@@ -88,8 +93,11 @@ class Intake:
                 return known, match
         return None
 
-    def _sample(self, observed: Observed, body: Mapping[str, Any], known: Known, match: Match) -> MatchedSample:
+    def _sample(
+        self, observed: Observed, body: Mapping[str, Any], text: str, known: Known, match: Match
+    ) -> MatchedSample:
         task = known.suite.tasks[match.task_id]
+        public = f"{task.complete_prompt}\n{task.instruct_prompt}"
         sample = Sample(
             id=identify("live", observed.request_id, repr(observed.at)),
             at=observed.at,
@@ -104,8 +112,8 @@ class Intake:
             alike=match.alike,
             request_id=observed.request_id,
             key=observed.key,
+            prompt=redact(text, public=public),
         )
-        public = f"{task.complete_prompt}\n{task.instruct_prompt}"
         return MatchedSample(sample, self._run(observed, sample, public), observed.route, body, public)
 
     def _run(self, observed: Observed, sample: Sample, public: str) -> Run:

@@ -25,7 +25,7 @@ from gateway.shadow.suites.task import Suite, SuiteKind
 from gateway.shadow.worker import Scoring, Settings, Worker
 from gateway.shadow.worker.queue import RunQueue
 
-_AGAIN = 300.0  # seconds until it is tried again where nothing can be scored
+_AGAIN = 300.0
 _NOTHING = "nothing could be scored: no sandbox holds, or libraries are missing"
 _SCORED_TWICE = 0.05  # of the answers, so that the gate knows whether verdicts flip
 
@@ -46,12 +46,16 @@ class Scorers:
         tell: Callable[[str], None],
         events: Events | None,
         queue: RunQueue | None = None,
+        *,
+        again: float = _AGAIN,
     ) -> None:
-        self._queue = queue
+        """`again`: seconds until it is tried again where nothing can be scored."""
+        self._queue, self._again = queue, again
         self._store, self._suites, self._settings = store, suites, settings
         self._source, self._tell, self._events = source, tell, events
         self._worker: Worker | None = None
         self._stopping = False
+        self._down_since: float | None = None
         self.verdicts: Counter[tuple[str, str, str]] = Counter()
         """New ones since the start, by model, verdict and level."""
 
@@ -59,21 +63,25 @@ class Scorers:
         try:
             await self._keep_working()
         finally:
+            with contextlib.suppress(StoreUnavailable):
+                await asyncio.to_thread(self._works_again)  # as far as this process can say
             if self._events is not None:
                 await asyncio.to_thread(self._events.close)
 
     async def _keep_working(self) -> None:
-        since: float | None = None
         while True:
             problem = await self._work()
-            self._tell(f"nothing is scored: {problem}. Trying again in {_AGAIN / 60:g} minutes")
-            since = since or _now()
+            self._tell(f"nothing is scored: {problem}. Trying again in {self._again / 60:g} minutes")
+            self._down_since = self._down_since or _now()
             with contextlib.suppress(StoreUnavailable):
-                await asyncio.to_thread(self._store.gap, Gap(self._source, since, _NOTHING))
-            await asyncio.sleep(_AGAIN)
-            with contextlib.suppress(StoreUnavailable):
-                gap = Gap(self._source, since, _NOTHING, until=_now())
-                await asyncio.to_thread(self._store.gap, gap)
+                await asyncio.to_thread(self._store.gap, Gap(self._source, self._down_since, _NOTHING))
+            await asyncio.sleep(self._again)
+
+    def _works_again(self) -> None:
+        """The gap ends only here: it lasts for as many attempts as fail. Raises StoreUnavailable."""
+        if self._down_since is not None:
+            self._store.gap(Gap(self._source, self._down_since, _NOTHING, until=_now()))
+            self._down_since = None
 
     async def _work(self) -> str:
         """Until it breaks: why."""
@@ -95,6 +103,7 @@ class Scorers:
             self._worker = self._made(place, level)
             if self._stopping:
                 return "it was told to end"
+            self._works_again()
             self._tell(f"scoring at level {level} with {place.name}, {self._settings.scorers} at once")
             self._worker.run()
         except (CannotScore, SandboxError, StoreUnavailable) as error:

@@ -49,7 +49,7 @@ class Beside:
         self.environment = {"XDG_DATA_HOME": str(folder / "data")}
 
     def write(self, urls: dict[str, list[str]], *, workers: int = 1, **shadow: Any) -> Path:
-        settings = {"keyless": 1.0, "store": f"sqlite:///{self.store}", **shadow}
+        settings = {"keyless": 1.0, "most_per_second": 1000, "store": f"sqlite:///{self.store}", **shadow}
         routing = {"short": SHORT, "long": LONG if LONG in urls else SHORT}
         return write_config(self.config, urls, routing=routing, shadow=settings, workers=workers)
 

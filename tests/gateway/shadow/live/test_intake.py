@@ -36,9 +36,9 @@ class Taken:
             lambda *what: self.counts.update([what]),
         )
 
-    def take(self, **fields: Any) -> MatchedSample | None:
+    def take(self, content: str = TASK.instruct_prompt, **fields: Any) -> MatchedSample | None:
         before = len(self.matched)
-        self.intake.take(observed(**fields))
+        self.intake.take(observed(content, **fields))
         return self.matched[-1] if len(self.matched) > before else None
 
 
@@ -80,7 +80,7 @@ def test_a_known_task_becomes_a_sample_that_waits(taken: Taken) -> None:
     )
     assert (sample.key, sample.request_id, sample.propensity, sample.at) == ("team-a", "r-1", 0.25, 1.5)
     assert sample.sampling == "temperature=0.7"
-    assert sample.prompt is None
+    assert sample.prompt == TASK.instruct_prompt
     assert (run.side, run.role, run.served, run.state) == (Side.FIRST, Role.LIVE, FIRST, State.WAITING)
     assert (run.answer, run.finish_reason, run.tokens_in, run.tokens_out) == ("```python\npass\n```", "stop", 300, 9)
     assert taken.counts == {(Counter.MATCHED, FIRST.model, ""): 1}
@@ -103,8 +103,15 @@ def test_the_same_request_is_the_same_sample_and_others_are_others(taken: Taken)
 def test_an_unknown_prompt_is_counted_and_its_length_is(taken: Taken) -> None:
     assert taken.take(content="import pandas\nwhat is this?") is None
     assert taken.counts == {(Counter.UNMATCHED, FIRST.model, ""): 1}
-    assert taken.intake.mix.requests == 1
-    assert taken.intake.mix.libraries == {"pandas": 1}
+    assert taken.intake.mix.requests == 4  # one in four was sampled
+    assert taken.intake.mix.libraries == {"pandas": 4}
+
+
+def test_samples_stand_for_as_many_requests_as_their_share_says(taken: Taken) -> None:
+    for _ in range(3_000):
+        taken.take(content="what is this?", propensity=0.4)
+    taken.take(content="what is this?", propensity=1.0)
+    assert 7_350 < taken.intake.mix.requests < 7_650  # 7,501, and five standard deviations
 
 
 def test_a_client_that_left(taken: Taken) -> None:
@@ -121,10 +128,11 @@ def test_an_answer_that_can_not_be_read(taken: Taken) -> None:
 
 def test_secrets_are_cut_out(taken: Taken) -> None:
     key = "sk-proj-" + "Ab1" * 16
-    found = taken.take(answer=unary(f"KEY = '{key}'"))
+    found = taken.take(f"{TASK.instruct_prompt}\nKEY = '{key}'", answer=unary(f"KEY = '{key}'"))
     assert found is not None
     assert found.run.redacted
     assert key not in str(found.run.answer)
+    assert key not in str(found.sample.prompt)
 
 
 def test_a_completion_was_sent_as_it_is(taken: Taken) -> None:

@@ -188,7 +188,7 @@ def system(
 
         servers = {model: start(*_server(model, own, folder)) for model, own in planted.items()}
         ports = {model: int(server.says(r"http://127\.0\.0\.1:(\d+)")) for model, server in servers.items()}
-        config = _config(folder, ports, {"store": url, "scorers": 0, **shadow})
+        config = _config(folder, ports, {"store": url, "scorers": 0, "most_per_second": 1000, **shadow})
         gateway = start("gateway", "serve", "--config", str(config))
         port = int(gateway.says(r"yardstick .* on http://127\.0\.0\.1:(\d+)"))
         # It says where it will listen a moment before it does, and workers make no store.

@@ -22,7 +22,7 @@ from tests.fakes.gateway import SHORT, RunningGateway
 from tests.fakes.server import DONE, Seen, answer, content_frame, says, stream, unary, usage_frame
 
 CHAT = "/v1/chat/completions"
-ALL = {"keyless": 1.0}
+ALL = {"keyless": 1.0, "most_per_second": 1000}
 
 
 class Listening:
