@@ -104,6 +104,15 @@ def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     return all(_expression(one, labels) for one in selector.get("matchExpressions", []))
 
 
+def selected(manifests: Manifests, one: Object, selector: Mapping[str, Any]) -> list[Pod]:
+    """The pods that an object's selector finds: those of its own namespace."""
+    return [
+        pod
+        for pod in manifests.pods()
+        if pod.namespace == one["metadata"]["namespace"] and matches(selector, pod.labels)
+    ]
+
+
 def _expression(one: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     value = labels.get(one["key"])
     match one["operator"]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from gateway.shadow.sandbox.job import Limits
 from tests.deploy.manifests.objects import Manifests
 from tests.deploy.manifests.quantities import quantity
@@ -128,13 +126,3 @@ def test_small_scores_in_the_gateways_pod(small: Manifests) -> None:
     claim = volume["persistentVolumeClaim"]["claimName"]
     assert small.named("PersistentVolumeClaim", claim)
     assert not [entry for entry in small.gateway().main["env"] if "SHADOW" in entry["name"]]
-
-
-@pytest.mark.parametrize(
-    "needed", ["HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"]
-)
-def test_production_has_what_a_team_needs(production: Manifests, needed: str) -> None:
-    assert production.kind(needed)
-    for pod in (production.gateway(), *production.component("model-server")):
-        assert pod.spec["topologySpreadConstraints"]
-    assert "replicas" not in production.gateway().owner["spec"]  # the autoscaler's

@@ -9,30 +9,22 @@ from collections.abc import Iterator
 from gateway.engines.simulated.metrics import EngineMetrics
 from gateway.engines.simulated.settings import SimulatedSettings
 from gateway.telemetry import names
-from tests.deploy.manifests.objects import Manifests, Object, Pod, matches, strings
+from tests.deploy.manifests.objects import Manifests, Object, matches, selected, strings
 
 _METRIC = re.compile(r"(?<![\w:])[\w:]*(?:yardstick_|vllm:)[\w:]+")
 _SUFFIX = re.compile(r"_(?:total|bucket|sum|count|created|info)$")
 
 
-def _selected(manifests: Manifests, one: Object, selector: Object) -> list[Pod]:
-    return [
-        pod
-        for pod in manifests.pods()
-        if pod.namespace == one["metadata"]["namespace"] and matches(selector, pod.labels)
-    ]
-
-
 def test_every_workload_selects_its_own_pods_and_no_others(manifests: Manifests) -> None:
     for pod in manifests.pods():
-        assert [one.name for one in _selected(manifests, pod.owner, pod.owner["spec"]["selector"])] == [pod.name]
+        assert [one.name for one in selected(manifests, pod.owner, pod.owner["spec"]["selector"])] == [pod.name]
         for constraint in pod.spec.get("topologySpreadConstraints", []):
-            assert [one.name for one in _selected(manifests, pod.owner, constraint["labelSelector"])] == [pod.name]
+            assert [one.name for one in selected(manifests, pod.owner, constraint["labelSelector"])] == [pod.name]
 
 
 def test_every_service_has_pods_that_listen(manifests: Manifests) -> None:
     for service in manifests.kind("Service"):
-        pods = _selected(manifests, service, {"matchLabels": service["spec"]["selector"]})
+        pods = selected(manifests, service, {"matchLabels": service["spec"]["selector"]})
         assert len(pods) == 1, service["metadata"]["name"]
         for port in service["spec"]["ports"]:
             assert port["targetPort"] in [own["name"] for own in pods[0].main["ports"]]
@@ -53,13 +45,6 @@ def test_the_ports_are_those_of_the_settings(manifests: Manifests) -> None:
     for pod in manifests.component("model-server"):
         arguments = pod.main["args"]
         assert [str(port["containerPort"]) for port in pod.main["ports"]] == [arguments[arguments.index("--port") + 1]]
-
-
-def test_every_budget_protects_one_workload_that_can_spare_a_pod(production: Manifests) -> None:
-    least = production.named("HorizontalPodAutoscaler", "gateway")["spec"]["minReplicas"]
-    for budget in production.kind("PodDisruptionBudget"):
-        (pod,) = _selected(production, budget, budget["spec"]["selector"])
-        assert pod.owner["spec"].get("replicas", least) > budget["spec"]["maxUnavailable"], pod.name
 
 
 def test_every_autoscaler_has_a_target(production: Manifests) -> None:
