@@ -23,6 +23,8 @@ class Party:
 DNS = Party("dns", "kube-system", {"k8s-app": "kube-dns"}, ((53, "UDP"), (53, "TCP")))
 PROMETHEUS = Party("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
 CLIENT = Party("client", "apps", {})
+COLLECTOR = Party("collector", "monitoring", {"app.kubernetes.io/name": "opentelemetry-collector"}, ((4318, "TCP"),))
+_ASKED = (DNS, COLLECTOR)  # they connect to nobody here
 
 
 def parties(manifests: Manifests) -> list[Party]:
@@ -31,19 +33,19 @@ def parties(manifests: Manifests) -> list[Party]:
         listens = tuple((port["containerPort"], "TCP") for port in pod.main.get("ports", []))
         name = pod.labels.get("app.kubernetes.io/instance") or pod.labels["app.kubernetes.io/component"]
         own.append(Party(name, pod.namespace, pod.labels, listens))
-    return [*own, DNS, PROMETHEUS, CLIENT]
+    return [*own, *_ASKED, PROMETHEUS, CLIENT]
 
 
 def connections(manifests: Manifests) -> set[tuple[str, str, int]]:
     """Who may connect to whom, at which port that is listened on; two pods of a kind are two of them.
 
-    DNS connects to nobody, and what other namespaces' pods ask it is not ours to allow.
+    DNS and a collector of traces connect to nobody, and what other namespaces' pods ask them is not ours to allow.
     """
     policies, everyone = manifests.kind("NetworkPolicy"), parties(manifests)
     found = set()
     for source in everyone:
         for target in everyone:
-            if source is DNS or (target is DNS and source in (PROMETHEUS, CLIENT)):
+            if source in _ASKED or (target in _ASKED and source in (PROMETHEUS, CLIENT)):
                 continue
             for number, protocol in target.ports:
                 out = _allows(policies, "Egress", source, target, number, protocol)
