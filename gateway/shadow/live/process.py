@@ -170,6 +170,7 @@ class Parts:
                 wall,
                 mix=lambda: self._intake.mix,
                 live_requests=lambda: sum(told.live for told in self._taps.values()),
+                priority=settings.priority,
             )
         all_suites = [each for each in (*suites, drawn_from) if each is not None]
         self._rates = Rates(store.evidence, Groups(all_suites), wall)

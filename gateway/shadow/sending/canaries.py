@@ -60,12 +60,13 @@ class Canaries:
         busy: Callable[[], bool] = lambda: False,
         at_once: int = 4,
         pause: Callable[[], Awaitable[None]] | None = None,
+        priority: int | None = None,
     ) -> None:
         """`live_requests`: so far. `busy`: canaries are shed first. `now`: since 1970. `pause`: between looks whether
-        one is due; by default as long as the plan's rate allows."""
+        one is due; by default as long as the plan's rate allows. `priority`: vLLM's; higher numbers wait longer."""
         self._plan, self._suite, self._served, self._tokens = plan, suite, served, tokens
         self._client, self._writer, self._spending, self._evidence = client, writer, spending, evidence
-        self._secret, self._now = secret, now
+        self._secret, self._now, self._priority = secret, now, priority
         self._pause = pause or partial(asyncio.sleep, seconds_between_looks(plan.rate))
         self._mix, self._live_requests, self._busy, self._at_once = mix, live_requests, busy, at_once
         self._next: dict[str, int] = {}
@@ -152,7 +153,7 @@ class Canaries:
         # The other family may take a quarter more tokens for the same text.
         reserved = {run.served.model: tokens * 5 // 4 + self._plan.max_tokens for run in asked}
         answers = {run.served.model: Answer(State.CANCELLED, spent=None) for run in asked}
-        both = requests(self._plan, prompt, cache_salt(self._secret, sample.id))
+        both = requests(self._plan, prompt, cache_salt(self._secret, sample.id), priority=self._priority)
 
         async def ask(place: int) -> None:
             answers[both[place].model] = await self._client.ask(both[place], sample.id)

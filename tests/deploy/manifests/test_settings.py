@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -159,3 +160,27 @@ def test_only_what_the_overlay_is_about_differs_between_configurations(manifests
         for pool in document["pools"]:
             del pool["endpoints"]
     assert own == base
+
+
+def test_our_own_requests_come_after_those_of_people(manifests: Manifests) -> None:
+    shadow = manifests.config().shadow
+    assert shadow is not None
+    assert shadow.priority is not None
+    assert shadow.priority > 0  # vLLM's of a request that says nothing; a greater one comes later
+    assert not list(_without_priorities(manifests))
+
+
+def test_a_server_that_refuses_priorities_is_told(manifests: Manifests) -> None:
+    changed = Manifests(manifests.overlay, copy.deepcopy(manifests.objects))
+    pods = changed.component("model-server")
+    for pod, policy in zip(pods, ("fcfs", None), strict=True):
+        at = pod.main["args"].index("--scheduling-policy")
+        pod.main["args"][at : at + 2] = ["--scheduling-policy", policy] if policy else []
+    assert list(_without_priorities(changed)) == [pod.name for pod in pods]
+
+
+def _without_priorities(manifests: Manifests) -> Iterator[str]:
+    """Model servers that refuse a request with a priority: vLLM's default takes none but 0."""
+    for pod in manifests.component("model-server"):
+        if "--scheduling-policy priority" not in " ".join(pod.main["args"]):
+            yield pod.name

@@ -64,6 +64,7 @@ def test_both_models_are_asked_the_same() -> None:
         "cache_salt": "salt",
     }
     assert second.body == {**first.body, "model": SECOND["model"]}
+    assert requests(plan(temperature=0.2), prompt, "salt", priority=7)[1].body == {**second.body, "priority": 7}
     bare = prompt_of(TASK, Form.COMPLETE, direct_completion=True)
     first, _ = requests(plan(), bare, "salt")
     assert (first.route, first.body["prompt"], "temperature" in first.body) == (COMPLETIONS, bare.text, False)

@@ -69,6 +69,12 @@ async def test_numbers_and_budget_outlive_a_restart(fakes: StartFake, store: Sto
     assert "canary budget" in {total.reason for total in store.evidence.totals()}
 
 
+async def test_they_come_after_people_where_servers_know_priorities(fakes: StartFake, store: Store, time: Time) -> None:
+    sent = Sent(store, time, await fakes(says(SAYS)), priority=7)
+    await send(sent, time, 1)
+    assert [body["priority"] for body in bodies(sent.gateway)] == [7, 7]
+
+
 async def test_shed_and_beyond_a_window(fakes: StartFake, store: Store, time: Time) -> None:
     sent = Sent(store, time, await fakes(by_model(c=answer(error, 503), i=answer(too_long, 400))))
     await send(sent, time, 1)

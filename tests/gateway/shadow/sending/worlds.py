@@ -69,6 +69,7 @@ class Sent:
     now: Callable[[], float]
     gateway: FakeServer
     source: str = "one"
+    priority: int | None = None
 
     @asynccontextmanager
     async def canaries(self, **settings: Any) -> AsyncIterator[Steps]:
@@ -90,6 +91,7 @@ class Sent:
             self.now,
             mix=LiveMix,
             pause=steps,
+            priority=self.priority,
         )
         task = asyncio.ensure_future(canaries.run())
         try:
