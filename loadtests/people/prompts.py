@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SYSTEM = (
-    "You are the coding assistant of a team that writes Python services. Answer with code first, then with a short"
-    " explanation. Follow PEP 8, add type hints, and name what you assume. Never invent modules that do not exist."
-)
+from loadtests.people import house_rules
+
+SYSTEM = house_rules.text()
 QUESTIONS = (
     "Write a function that merges overlapping intervals, given as pairs in any order.",
     "How do I read a large CSV file without loading all of it, and sum one column per customer?",

@@ -63,7 +63,8 @@ class Agent(Person):
     def work(self) -> None:
         tokens = self.random.randint(*prompts.tokens_range(self.options.agent_tokens))
         messages: Messages = [{"role": "system", "content": prompts.SYSTEM}]
-        found = prompts.files(self.random, int(tokens * self.characters_per_token))
+        of_files = max(0, int(tokens * self.characters_per_token) - len(prompts.SYSTEM))
+        found = prompts.files(self.random, of_files)
         for step in range(self.random.randint(3, 6)):
             request = self.random.choice(prompts.STEPS[1:]) if step else prompts.STEPS[0]
             messages.append({"role": "user", "content": f"{request}\n\n{found}"})

@@ -58,6 +58,19 @@ async def test_the_right_answer_is_none_of_them(fakes: StartFake, locust: Locust
     assert len(connections) < len(fake.requests)  # they are kept
 
 
+async def test_different_people_begin_alike_and_then_differ(fakes: StartFake, locust: Locust) -> None:
+    """A prefix cache has some thousand characters to find, and no conversation is another one's copy."""
+    fake = await fakes(says(*stream(WHOLE)))
+    run = await locust(fake.url, *RUN, answers=8)
+    assert run.code == 0, run.output
+    told: dict[int, str] = {}
+    for seen in fake.requests:  # the last of each person, who has a connection of their own
+        told[seen.wire.number] = "".join(each["content"] for each in json.loads(seen.body)["messages"])
+    one, other = told.values()
+    assert one[:4_000] == other[:4_000]
+    assert one != other
+
+
 async def test_each_wrong_answer_is_a_failure_with_a_name(fakes: StartFake, locust: Locust) -> None:
     turns = itertools.cycle(WRONG)
 
@@ -98,3 +111,8 @@ async def test_who_leaves_closes_the_connection(fakes: StartFake, locust: Locust
     assert run.code == 0, run.output
     assert run.count("E2E", "ide, left") >= len(fake.requests) > 1  # the quickest leave before they have been read
     assert all(wire.closed.is_set() for wire in fake.wires)
+    assert {seen.path for seen in fake.requests} == {b"/v1/completions"}
+    for seen in fake.requests:
+        body = json.loads(seen.body)
+        assert body["prompt"].strip()
+        assert body["suffix"].startswith("\n")  # what stands below the cursor's line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import urllib.request
 from pathlib import Path
@@ -18,6 +19,15 @@ from .conftest import Locust, finished, rows
 pytestmark = pytest.mark.load
 
 QUICK = ("--users", "6", "--spawn-rate", "6", "--pace", "0.02", "--agent-tokens", "9000-12000")
+KINDS = {"Typist": "ide", "Chatter": "chat", "Agent": "agent", "Solver": "task", "Arrivals": "arrivals"}
+WEIGHTS = {
+    "team": {"ide": 10, "chat": 6, "agent": 2, "task": 2},
+    "ide": {"ide": 1},
+    "chat": {"chat": 1},
+    "agents": {"agent": 3, "chat": 1},
+    "benchmark": {"task": 1},
+    "arrivals": {"arrivals": 1},
+}
 MEASURES = ("E2E", "TTFT", "between chunks", "prompt tokens", "tokens/s")
 
 
@@ -40,15 +50,50 @@ async def test_everybody_shows_in_the_statistics(gateway: str, locust: Locust) -
         "--left",
         "0.6",
     )
-    run = await locust(gateway, *options, "--expect", f"ide={SHORT},task={SHORT},agent={LONG}", answers=150)
+    expected = f"ide={SHORT},chat={SHORT},task={SHORT},agent={LONG}"
+    run = await locust(gateway, *options, "--expect", expected, answers=150)
     assert run.code == 0, run.output
     for kind in ("ide", "chat", "agent", "task"):
         for measure in MEASURES[:-1] if kind == "ide" else MEASURES:  # few chunks have no rate
             assert run.count(measure, kind) > 0, (measure, kind)
     assert run.count("", "Aggregated") == sum(row[0] for (kind, _), row in run.rows.items() if kind == "E2E")
     assert run.rows["prompt tokens", "agent"][2] > 8192
+    assert 1_000 < run.rows["prompt tokens", "chat"][2] < 2_000  # of a first turn: nearly all is what everybody shares
+    (spawned,) = re.findall(r"All users spawned: (\{.*?\})", run.output)
+    assert of_kinds(json.loads(spawned)) == WEIGHTS["team"]
     assert run.count("E2E", "ide, left") > 0
     assert any('outcome="cancelled"' in line and not line.endswith(" 0.0") for line in metrics(gateway))
+
+
+def of_kinds(counts: dict[str, int]) -> dict[str, int]:
+    return {KINDS[name]: count for name, count in counts.items() if count}
+
+
+# Without a run: what locust makes of so many users as the mix has weights.
+_DISPATCHED = """
+import argparse, json
+from locust.dispatch import UsersDispatcher
+from locust.env import Environment
+from locust.runners import WorkerNode
+from loadtests.people import mixes
+
+found = {}
+for mix, weights in mixes.MIXES.items():
+    environment = Environment(parsed_options=argparse.Namespace(mix=mix, shape="steady"))
+    mixes.choose(environment, None)
+    users = UsersDispatcher([WorkerNode("one")], environment.user_classes)
+    users.new_dispatch(sum(weights.values()), sum(weights.values()))
+    *_, last = users
+    found[mix] = last["one"]
+print(json.dumps(found))
+"""
+
+
+async def test_locust_is_given_the_weights_of_the_mix(installed: Path) -> None:
+    code, output = await finished(str(installed.parent / "python"), "-c", _DISPATCHED)
+    assert code == 0, output
+    found = json.loads(output.splitlines()[-1])
+    assert {mix: of_kinds(counts) for mix, counts in found.items()} == WEIGHTS
 
 
 async def test_conversations_grow_by_their_answers(gateway: str, locust: Locust, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,48 @@ from loadtests.comparison import doubts, percentile, summary
 from loadtests.people import curves, prompts, sse
 from loadtests.people.checks import Answer, Expected, WrongContent, failure
 
-PEOPLE = Path(__file__).parents[2] / "loadtests"
+ROOT = Path(__file__).parents[2]
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Names of modules, and of what is taken from them, which may be modules too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            assert not node.level, f"{file}: relative imports are not followed here"
+            yield from (module, *(f"{module}.{each.name}" for each in node.names))
+
+
+def reached(*first: str) -> set[Path]:
+    """Files of these modules, and of all in this repository that they import, and so on."""
+    found: set[Path] = set()
+    waiting = list(first)
+    while waiting:
+        path = ROOT / waiting.pop().replace(".", "/")
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.exists() and file not in found:
+                found.add(file)
+                waiting += imports(file)
+    return found
+
+
+def folders(files: set[Path]) -> set[str]:
+    return {file.relative_to(ROOT).parts[0] for file in files}
 
 
 def test_the_people_import_nothing_of_ours() -> None:
-    files = [*(PEOPLE / "people").glob("*.py"), PEOPLE / "locustfile.py", PEOPLE / "run_load.py", PEOPLE / "charts.py"]
-    assert len(files) > 8
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            assert not {name.partition(".")[0] for name in names} & {"gateway", "routing"}, file
+    files = reached("loadtests.locustfile", "loadtests.run_load", "loadtests.charts")
+    assert set((ROOT / "loadtests/people").glob("*.py")) <= files
+    assert folders(files) == {"loadtests"}
+    assert "gateway" in folders(reached("loadtests.decisions"))  # it would be seen
+
+
+def test_what_everybody_is_told_first_repeats_nothing() -> None:
+    lines = [line.partition(". ")[2] for line in prompts.SYSTEM.splitlines() if line[:1].isdigit()]
+    assert len(lines) == len(set(lines)) > 50
+    assert 4_000 < len(prompts.SYSTEM) < 7_000
 
 
 class Response:
