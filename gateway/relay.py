@@ -122,31 +122,29 @@ class Relay:
     # -- pushed by the model server's side ------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        if self._streaming:
-            data = self._whole_frames(data)
-            if not data:
-                return
-            if self.hide_usage and b'"usage"' in data:
-                data = self._without_usage(data)
+        try:
+            if self._streaming:
+                data = self._whole_frames(data)
                 if not data:
                     return
-            if data.startswith(b":") and not self.outcome.chunks and _only_comments(data):
-                self.outcome.bytes += len(data)  # a sign of life, not the answer's beginning
-                self._exchange.write(data)
-                return
-        self._note(data)
-        self._exchange.write(data)
+                if self.hide_usage and b'"usage"' in data:
+                    data = self._without_usage(data)
+                    if not data:
+                        return
+                if data.startswith(b":") and not self.outcome.chunks and _only_comments(data):
+                    self.outcome.bytes += len(data)  # a sign of life, not the answer's beginning
+                    self._exchange.write(data)
+                    return
+            self._note(data)
+            self._exchange.write(data)
+        except Exception as fault:
+            self._give_up(fault)
 
     def end(self, error: Exception | None) -> None:
-        if error is None:
-            if self._streaming and self.outcome.chunks and self._connection is not None:
-                self.outcome.chunk_seconds = self._chunk_seconds()
-            self._exchange.finish(self._tail)  # the model server ended here; it is not ours to say that more is due
-        elif self._streaming:
-            self._end_broken_stream(error)
-        else:
-            self.outcome.error = _code(error)
-            self._exchange.reset()
+        try:
+            self._end(error)
+        except Exception as fault:
+            self._give_up(fault)
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
@@ -204,6 +202,26 @@ class Relay:
             self._keep_client(now, connection)
 
     # -- details --------------------------------------------------------------------------------------------------
+
+    def _end(self, error: Exception | None) -> None:
+        if error is None:
+            if self._streaming and self.outcome.chunks and self._connection is not None:
+                self.outcome.chunk_seconds = self._chunk_seconds()
+            self._exchange.finish(self._tail)  # the model server ended here; it is not ours to say that more is due
+        elif self._streaming:
+            self._end_broken_stream(error)
+        else:
+            self.outcome.error = _code(error)
+            self._exchange.reset()
+
+    def _give_up(self, fault: Exception) -> None:
+        """Has `run` raise our own mistake: the transport would take it for a connection that the model server broke."""
+        if self._over is None:
+            raise fault  # `run` called
+        if not self._over.done():
+            self._over.set_exception(fault)
+        if self._connection is not None:
+            self._connection.close()
 
     def _keep_client(self, now: float, connection: UpstreamConnection) -> None:
         if now - max(connection.since, self._spoke) > self._timeouts.stream_keep_alive:
