@@ -1,7 +1,7 @@
 """Secrets in prompts, answers, keys, headers and metadata are in no log line, metric, span or event, and not stored.
 
-The store holds answers until they are scored, by design, without what looks like a secret: see `gateway/shadow`. Here
-it keeps them, so that there is something to look through.
+Keys are clients' and a model server's. The store holds answers until they are scored, by design, without what looks
+like a secret: see `gateway/shadow`. Here it keeps them, so that there is something to look through.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from tests.gateway.shadow.walls import need_any
 CHAT = "/v1/chat/completions"
 FIVE = load("five")
 TASK = FIVE.tasks[sorted(FIVE.tasks)[0]]
+COMPLETIONS = "/v1/completions"
+SERVER_KEY = "PLANTED-key-of-the-model-server"
 LOOKS_SECRET = "sk-proj-" + "Zx9" * 16
 IN_ANSWERS = "PLANTED-ANSWER"
 KEPT = "PLANTED-AND-STORED"
@@ -54,9 +56,9 @@ PLANTED_HEADERS = (
     ("user-agent", "PLANTED-agent"),
     ("x-yardstick-model", "PLANTED-own"),
 )
+FIELDS_OF_BOTH: dict[str, Any] = {"metadata": {"note": "PLANTED-metadata"}, "user": "PLANTED-user"}
 FIELDS: dict[str, Any] = {
-    "metadata": {"note": "PLANTED-metadata"},
-    "user": "PLANTED-user",
+    **FIELDS_OF_BOTH,
     "safety_identifier": "PLANTED-identifier",
     "tools": [{"type": "function", "function": {"name": "f", "description": "PLANTED-tool"}}],
 }
@@ -95,6 +97,11 @@ class Scene:
         body = chat(**{"content": content, **FIELDS, **fields})
         return post(path, body, [("authorization", f"Bearer {self.key}"), *PLANTED_HEADERS])
 
+    def infill(self) -> bytes:
+        body = {"model": "auto", "prompt": "PLANTED-prefix", "suffix": f"PLANTED-suffix {LOOKS_SECRET}"}
+        headers = [("authorization", f"Bearer {self.key}"), *PLANTED_HEADERS]
+        return post(COMPLETIONS, json.dumps(body | FIELDS_OF_BOTH).encode(), headers)
+
     async def status(self, request: bytes) -> int:
         return (await self.gateway.ask(request)).status
 
@@ -102,6 +109,7 @@ class Scene:
         plain, streamed = f"{TASK.instruct_prompt}", {"stream": True}
         assert await self.status(self.request(plain)) == 200
         assert await self.status(self.request(plain, **streamed)) == 200
+        assert await self.status(self.infill()) == 200
         assert await self.status(self.request(f"{plain} PLANTED-prompt {LOOKS_SECRET}")) == 200
         assert await self.status(self.request("PLANTED-prompt that is no task", **streamed)) == 200
         assert await self.status(self.request("PLEASE-FAIL PLANTED-prompt")) >= 500
@@ -132,16 +140,22 @@ async def test_nothing_secret_is_in_logs_metrics_traces_or_the_store(
     keys.chmod(0o600)
     store.parent.mkdir()
     shadow = {"keys": {"team": 1.0}, "most_per_second": 1000, "store": f"sqlite:///{store}", "keep": {"answers": 1}}
+    fake = await fakes(script=script, tool_parser=True)
     config = write_config(
         tmp_path / "yardstick.yaml",
-        {SHORT: [(await fakes(script=script, tool_parser=True)).url]},
+        {},
+        pools=[{"model": SHORT, "endpoints": [{"url": fake.url, "api_key_env": "MODEL_SERVER_KEY"}]}],
         routing={"short": SHORT, "long": SHORT},
         api_key_file=str(keys),
         shadow=shadow,
         access_log=True,
         traces={"sample": 1.0, "by_clients": 1000},
     )
-    environment = {"XDG_DATA_HOME": str(tmp_path / "data"), "OTEL_EXPORTER_OTLP_HEADERS": "x-token=PLANTED-token"}
+    environment = {
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-token=PLANTED-token",
+        "MODEL_SERVER_KEY": SERVER_KEY,
+    }
     async with serve_process(config, environment=environment, log=log) as gateway:
         await gateway.says("shadow-eval: scoring at level", seconds=90)
         scene = Scene(gateway, key)
@@ -153,6 +167,8 @@ async def test_nothing_secret_is_in_logs_metrics_traces_or_the_store(
         metrics = (await gateway.ask(get("/metrics"))).body
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
+    assert {seen.header(b"authorization") for seen in fake.requests} == {f"Bearer {SERVER_KEY}".encode()}
+    assert any(b"PLANTED-suffix" in seen.body for seen in fake.requests)
     kept = [*store.parent.iterdir(), *(tmp_path / "data").rglob("*")]
     stored = b"".join(each.read_bytes() for each in kept if each.is_file())
     lines = log.read_bytes() + "\n".join(gateway.said).encode()
