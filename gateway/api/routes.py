@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import swagger_ui_bundle
 from litestar import Litestar, MediaType, Request, Response, get, post
@@ -200,6 +200,8 @@ _BEHIND_V1 = ("/chat/completions", "/completions", "/models")
 
 def _http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """litestar's own errors in OpenAI's shape."""
+    if error.status_code >= 500:
+        _fault(request, error)
     path = request.url.path
     allow = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
     if error.status_code == 404:
@@ -212,8 +214,9 @@ def _http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     return _render(ApiError(error.status_code, str(error.detail), code="invalid_request"))
 
 
-def _fault(_: AnyRequest, error: Exception) -> Response[bytes]:
-    return _render(ApiError(500, f"The gateway failed: {type(error).__name__}.", code="internal_error"))
+def _fault(_: AnyRequest, error: Exception) -> NoReturn:
+    """Our own mistake: `Gateway` logs it, and answers."""
+    raise error
 
 
 _ERROR_HANDLERS: ExceptionHandlersMap = {ApiError: _api_error, HTTPException: _http_error, Exception: _fault}

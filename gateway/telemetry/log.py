@@ -1,4 +1,4 @@
-"""One JSON line a request, written by a thread: a full pipe must never stop the event loop."""
+"""One JSON line for each request to a model, written by a thread: a full pipe must never stop the event loop."""
 
 from __future__ import annotations
 

@@ -144,3 +144,21 @@ async def test_within_a_stream_it_breaks_the_stream(
         assert LAST not in await to_the_end(client)
     await expect_trace(received, attempts=1)
     (await Told.by(gateway, received, caplog)).expect_our_outcome(200)
+
+
+async def test_of_a_small_route_too_it_is_logged(
+    fakes: StartFake,
+    serving: StartGateway,
+    received: Received,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gateway = await serving([await fakes()])
+    plant(monkeypatch, gateway.gateway.decider, "decide")
+    found = await gateway.ask(post("/v1/route", chat(content=PLANTED)))
+    assert (found.status, found.error["code"]) == (500, "internal_error")
+    assert PLANTED.encode() not in found.body
+    told = await Told.by(gateway, received, caplog)
+    assert found.header(b"x-request-id") == told.fault["request_id"].encode()
+    assert any(frame.endswith(" decide_only") for frame in told.fault["frames"])
+    assert (told.outcomes, told.lines) == (NO_OUTCOME, [told.fault])  # no model was asked for an answer
