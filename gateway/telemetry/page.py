@@ -17,8 +17,10 @@ the registry, and the registry with what a running gateway emits.
 
 `GET /metrics` of the gateway has them in Prometheus's text format: with `--workers N` the same whichever worker
 answers, and with shadow-eval those of the process beside as well. Counters begin at 0 with the gateway, and go on where
-a worker is killed. Whatever clients send, labels have values of the configuration and of this page only. `python_*` and
-`process_*` are those of prometheus_client (with several workers each has the label `worker`).
+a worker is killed. Whatever clients send, labels have values of the configuration, of our own code and of this page,
+but for one of shadow-eval's: `sampling` of `yardstick_shadow_stratum_info` has the sampling parameters that requests
+gave, cut at 120 characters and of 20 strata at most (`stratum`, a digest, tells them apart). `python_*` and `process_*`
+are those of prometheus_client (with several workers each has the label `worker`).
 
 Every request to a model is counted once, when it ends, with its outcome: `yardstick_requests_total`. Times begin with a
 request's last byte, so that a client's slow sending is not in them, and each histogram takes only what it is true of:

@@ -21,8 +21,9 @@ class Name:
     """One metric. A counter's samples are called `name` and `_total`, a histogram's `_bucket`, `_sum` and `_count`.
 
     ``unit``: of its values, or what is counted. ``values``: of the labels that have a fixed set of them; those of the
-    others come from the configuration (models, endpoints) or from our own code, never from a client. ``workers``: what
-    several workers' values come to; `max` is for what each of them sees for itself.
+    others come from the configuration (models, endpoints) or from our own code. From clients come only the sampling
+    parameters of `yardstick_shadow_stratum_info`, whose number and length are bounded. ``workers``: what several
+    workers' values come to; `max` is for what each of them sees for itself.
     """
 
     name: str

@@ -15,7 +15,7 @@ from gateway.shadow.report.report import Asked
 from gateway.shadow.report.strata import By, Groups
 from gateway.shadow.store import Store, open_store
 from gateway.shadow.suites.load import load
-from gateway.telemetry import names
+from gateway.telemetry import names, page
 from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.report.planted import CATEGORIES, Planting, of, world
 from tests.gateway.shadow.store.evidence import NOON, Time
@@ -128,6 +128,7 @@ def test_what_clients_can_set_is_bounded_in_number_and_length(store: Store) -> N
     assert len(found["yardstick_shadow_stratum_info"]) == MOST_STRATA
     assert one(found["yardstick_shadow_strata_left_out"]) == 6
     assert max(len(value) for rows in found.values() for labels, _ in rows for value in labels.values()) == 120
+    assert f"cut at 120 characters and of {MOST_STRATA} strata at most" in page.page()
     seven = next(own["stratum"] for own, _ in found["yardstick_shadow_stratum_info"] if own["sampling"] == "seed=7")
     assert one(found["yardstick_shadow_pass_at_1_completions"], stratum=seven, **WHOLE) == 2
 
