@@ -38,11 +38,17 @@ SHADOW_TOKENS = counter(
     ("model", "reason"),
     {"reason": ("mirror", "canary")},
 )
+_LOST = (
+    *("unreadable", "fault", "store"),
+    *("mirror busy", "mirror budget"),
+    *("canary busy", "canary budget", "canary store", "canary out of reach"),
+)
 SHADOW_LOST = counter(
     "yardstick_shadow_lost",
     "samples",
     "Samples, mirrored requests and canaries that came to nothing",
     ("model", "reason"),
+    {"reason": _LOST},
 )
 SHADOW_VERDICTS = counter(
     "yardstick_shadow_verdicts",
