@@ -14,7 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.shadow.gate.draws import Kind, Outcome
-from gateway.shadow.store import Drawn, StoreUnavailable, open_store
+from gateway.shadow.live.process import wall
+from gateway.shadow.store import Drawn, Gap, StoreUnavailable, open_store
 from gateway.shadow.suites.load import load
 from tests.conftest import StartFake
 from tests.fakes.client import chat, get, post, until
@@ -71,6 +72,18 @@ class Beside:
                 await asyncio.sleep(0.1)  # a look takes a core, which what is waited for needs
         return found
 
+    async def gap(self, since: float) -> Gap:
+        """The first that began then or later, once it is over."""
+
+        def look() -> list[Gap]:
+            with open_store(f"sqlite:///{self.store}") as store:
+                return [gap for gap in store.evidence.gaps() if gap.since >= since and gap.until is not None]
+
+        async with asyncio.timeout(60):
+            while not (found := await asyncio.to_thread(look)):  # noqa: ASYNC110 (another process does it)
+                await asyncio.sleep(0.1)
+        return found[0]
+
 
 @pytest.fixture
 def beside(tmp_path: Path) -> Beside:
@@ -102,6 +115,13 @@ async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, 
             found = (each for family in families for each in family.samples if each.name == name)
             if any(labels.items() <= each.labels.items() and each.value > 0 for each in found):
                 return
+
+
+async def listened_to(gateway: ServeProcess) -> None:
+    """No request is lost from now on: the process beside has told the gateway its metrics."""
+    async with asyncio.timeout(60):
+        while b"\nyardstick_shadow_held " not in (await gateway.ask(get("/metrics"))).body:  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0.1)
 
 
 def gone(pid: int) -> bool:
@@ -194,10 +214,15 @@ async def test_it_is_started_again_and_ends_with_the_gateway(fakes: StartFake, b
     async with serve_process(config, environment=beside.environment) as gateway:
         await ask_until_stored(gateway, beside)
         keeper, first = shadow_processes(gateway)
+        killed = wall()
         os.kill(first, signal.SIGKILL)
         await until(lambda: children_of(keeper) not in ([], [first]))
         stored = len(await beside.drawn(bool))
         await ask_until_stored(gateway, beside, stored)
+        gap = await beside.gap(killed)
+        assert gap.why == "no shadow process listened to the gateway"
+        assert gap.until is not None
+        assert killed <= gap.since < gap.until <= wall()
         second = children_of(keeper)[0]
         gateway.signal(signal.SIGKILL)
         await until(lambda: gone(keeper) and gone(second))
