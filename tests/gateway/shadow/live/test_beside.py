@@ -30,6 +30,7 @@ from tests.gateway.shadow.walls import need_any
 CHAT = "/v1/chat/completions"
 FIVE = load("five")
 TASK = FIVE.tasks[sorted(FIVE.tasks)[0]]
+UNKNOWN = "What is the difference between a list and a tuple?"
 KEY = "sk-proj-" + "Zx9" * 16
 
 
@@ -226,6 +227,27 @@ async def test_it_is_started_again_and_ends_with_the_gateway(fakes: StartFake, b
         second = children_of(keeper)[0]
         gateway.signal(signal.SIGKILL)
         await until(lambda: gone(keeper) and gone(second))
+
+
+@pytest.mark.timeout(300)
+async def test_what_is_no_known_task_is_not_mirrored(fakes: StartFake, beside: Beside) -> None:
+    short, long = await fakes(script=right_or_wrong), await fakes(script=right_or_wrong, name=LONG)
+    config = beside.write({SHORT: [short.url], LONG: [long.url]}, scorers=0, mirror={"enabled": True})
+    async with serve_process(config, environment=beside.environment) as gateway:
+        await listened_to(gateway)
+        await ask(gateway, content=UNKNOWN)
+        await metric_above_zero(gateway, "yardstick_shadow_unmatched_total", {"model": SHORT})
+        await ask(gateway)
+        await until(lambda: long.requests, 30)  # of what came later: so the first would have been mirrored by now
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+    asked = {fake.name: [prompt_of(seen) for seen in fake.requests] for fake in (short, long)}
+    assert asked == {SHORT: [UNKNOWN, TASK.instruct_prompt], LONG: [TASK.instruct_prompt]}
+
+
+def prompt_of(seen: Seen) -> str:
+    found: str = json.loads(seen.body)["messages"][0]["content"]
+    return found
 
 
 @pytest.mark.timeout(300)
