@@ -12,12 +12,15 @@ import pytest
 from gateway.shadow.match import Form, Matcher
 from gateway.shadow.suites.load import load
 from gateway.shadow.suites.task import Task
-from tests.gateway.shadow.match.measure import distinct, precision_and_recall, table
+from tests.gateway.shadow.match.measure import (
+    OTHER_ASK,
+    distinct,
+    precision_and_recall,
+    precision_with_other_asks,
+    table,
+)
 from tests.gateway.shadow.match.perturb import PERTURBATIONS, Expected
 from tests.gateway.shadow.match.trial import Outcome, halved, perturbed, run, unrelated
-
-# Asks for something else, and can't be told from a preamble.
-NOT_TOLD_APART = "something else asked of the prompt"
 
 
 def outcomes(tasks: Sequence[Task], *, beside_five: bool) -> list[Outcome]:
@@ -35,7 +38,7 @@ def holds(found: Sequence[Outcome]) -> None:
             assert outcome.right(1), trial
             form = outcome.match and outcome.match.form
             assert form in (Form.COMPLETE, Form.INSTRUCT), trial
-        if trial.expected is Expected.NONE and trial.task_id and trial.row != NOT_TOLD_APART:
+        if trial.expected is Expected.NONE and trial.task_id and trial.row != OTHER_ASK:
             assert outcome.match is None, trial
 
 
@@ -45,6 +48,10 @@ def test_five() -> None:
     precision, recall = precision_and_recall(found, 0)
     assert precision == 1
     assert recall > 0.95
+    right = sum(outcome.right(0) for outcome in found if outcome.trial.expected is Expected.NEAR)
+    misled = sum(outcome.match is not None for outcome in found if outcome.trial.row == OTHER_ASK)
+    assert misled > 0
+    assert precision_with_other_asks(found, 0) == right / (right + misled)
 
 
 @pytest.mark.skipif(
