@@ -27,6 +27,8 @@ from gateway.shadow.report.texts import (
 )
 
 _PLAIN_WIDTH = 150
+_WIDEST = {"measured": 12, "of these tasks, 95 %": 11, CLAIMED: 11, PUBLISHED: 13}
+"""Of the columns of the five categories, so that no word is cut where there is room for `_PLAIN_WIDTH`."""
 _NO_VERDICT = ("error", "shed", "cancelled", "beyond window")
 
 Row = Mapping[str, Any]
@@ -132,32 +134,36 @@ def _pairs(name: str, rows: list[Row]) -> Table:
 
 
 def _five(found: Row) -> Table:
-    first, second = found["first"]["model"], found["second"]["model"]
+    sides = ("first", "second")
     table = _table(
         f"Five categories, {stratum_name(found)}: {served_name(found['first'])} / {served_name(found['second'])}",
         "category",
-        f"measured: {escape(first)}",
-        f"measured: {escape(second)}",
+        *(f"measured: {escape(found[side]['model'])}" for side in sides),
         "difference",
         "of these tasks, 95 %",
         "tasks",
         "pairs",
-        f"{CLAIMED} (first / second)",
-        f"{PUBLISHED} (other suites)",
+        *(f"{label}: {escape(found[side]['family'])}" for label in (CLAIMED, PUBLISHED) for side in sides),
     )
+    for column in table.columns:
+        column.overflow = "fold"
+        column.max_width = _WIDEST.get(str(column.header).partition(":")[0])
     for row in found["rows"]:
-        claims, published = row[CLAIMED], row[PUBLISHED]
         table.add_row(
             escape(row["category"]),
-            *(percent(_value(row["measured"][side])) for side in ("first", "second")),
+            *(percent(_value(row["measured"][side])) for side in sides),
             points(_value(row["difference"])),
             suite_points(row["difference"]),
             f"{row['tasks']:,}",
             f"{row['pairs']:,}",
-            " / ".join(percent(claims[side]) for side in ("first", "second")),
-            "; ".join(f"{escape(of)} {percent(v)}" for side in published.values() for of, v in side.items()),
+            *(percent(row[CLAIMED][side]) for side in sides),
+            *(_published(row[PUBLISHED][side]) for side in sides),
         )
     return table
+
+
+def _published(figures: Mapping[str, float]) -> str:
+    return "\n".join(f"{percent(share)} on {escape(of)}" for of, share in figures.items()) or NONE
 
 
 def _runs(rows: Iterable[Row]) -> Table:

@@ -59,7 +59,7 @@ def page(document: Document) -> str:
         references=references_of(document["five"]),
         claimed=CLAIMED,
         published=PUBLISHED,
-        none=NONE,
+        nothing=NONE,
         happened=_happened,
     )
 

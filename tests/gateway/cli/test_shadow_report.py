@@ -18,10 +18,11 @@ from gateway.cli.shadow.times import when
 from gateway.shadow.canary.mix import LiveMix
 from gateway.shadow.gate.draws import Kind, Outcome
 from gateway.shadow.match.matcher import Form
+from gateway.shadow.report.references import CLAIMED, PUBLISHED
 from gateway.shadow.report.texts import NONE, percent, points, population_points, suite_points
 from gateway.shadow.store import Purged, Store, open_store
 from gateway.shadow.suites import five
-from tests.gateway.shadow.gate.worlds import FIRST
+from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.report.planted import Planting, world
 from tests.gateway.shadow.store.evidence import a_sample
 
@@ -81,6 +82,37 @@ def test_each_figure_stands_under_its_heading(store: Store, url: str) -> None:
         "dropped": "0",
         "with dropped": NONE,
     }
+
+
+def five_categories(text: str) -> tuple[list[str], list[list[str]]]:
+    """The table's headings and rows. Both may go on in further lines, which a row's first cell then has nothing in."""
+    headings, rows = list[list[str]](), list[list[list[str]]]()
+    for line in text.partition("Five categories")[2].partition("└")[0].split("\n"):
+        cells = [cell.strip() for cell in re.split("[│┃]", line)[1:-1]]
+        if "┃" in line:
+            headings.append(cells)
+        elif cells and cells[0]:
+            rows.append([cells])
+        elif cells:
+            rows[-1].append(cells)
+    whole = [[" ".join(filter(None, cell)) for cell in zip(*lines, strict=True)] for lines in (headings, *rows)]
+    return whole[0], whole[1:]
+
+
+def test_claims_stand_under_headings_of_their_own(store: Store, url: str) -> None:
+    world(store)
+    headings, rows = five_categories(ran("--store", url).stdout)
+    families = (FIRST.family, SECOND.family)
+    assert headings[-4:] == [f"{label}: {family}" for label in (CLAIMED, PUBLISHED) for family in families]
+    assert {row[0]: row[-4:] for row in rows[-2:]} == {
+        "multi_hop": ["41.3%", "68.9%", NONE, NONE],
+        "all": [
+            *("59.9%", "77.4%"),
+            "48.9% on BigCodeBench, complete 40.4% on BigCodeBench, instruct",
+            "49.9% on BigCodeBench, full 27.7% on BigCodeBench, hard",
+        ],
+    }
+    assert all(row[-2:] == [NONE, NONE] for row in rows[:-1])
 
 
 def test_filters_reach_the_report(store: Store, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -12,10 +13,13 @@ from gateway.shadow.gate.draws import Kind, Outcome
 from gateway.shadow.report.collect import collect
 from gateway.shadow.report.document import Document, document, whole
 from gateway.shadow.report.page import page
+from gateway.shadow.report.references import CLAIMED, PUBLISHED
 from gateway.shadow.report.report import Asked
 from gateway.shadow.report.strata import Groups
+from gateway.shadow.report.texts import NONE
 from gateway.shadow.store import Gap, Store
 from gateway.shadow.suites.load import load
+from tests.gateway.shadow.gate.worlds import FIRST, SECOND
 from tests.gateway.shadow.report.planted import Planting, world
 from tests.gateway.shadow.store.evidence import NOON
 
@@ -117,6 +121,28 @@ def test_it_says_in_words_what_was_found(store: Store) -> None:
     assert "Evidence is missing since 2027-01-15 08:00 (UTC), and still: the database is down (scorer)." in text
     assert "claimed by the source" in text
     assert "technical report" in text
+
+
+def test_what_others_claim_stands_in_columns_of_its_own(store: Store) -> None:
+    world(store)
+    found = made(store)
+    (table,) = (each for each in page(found).split("<table") if "Measured on the suite five" in each)
+    lines = [
+        re.findall("<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL) for row in table.partition("</table>")[0].split("<tr")
+    ]
+    headings, *rows = [[" ".join(read(cell).text) for cell in line] for line in lines if line]
+    labels = [f"{label}: {family}" for label in (CLAIMED, PUBLISHED) for family in (FIRST.family, SECOND.family)]
+    assert headings[-4:] == labels
+    assert {row[0]: row[-4:] for row in rows[-2:]} == {
+        "multi hop": ["41.3%", "68.9%", NONE, NONE],
+        "all": [
+            *("59.9%", "77.4%"),
+            "48.9%  on BigCodeBench, complete 40.4%  on BigCodeBench, instruct",
+            "49.9%  on BigCodeBench, full 27.7%  on BigCodeBench, hard",
+        ],
+    }
+    assert all(row[-2:] == [NONE, NONE] for row in rows[:-1])
+    assert {len(row) for row in rows} == {len(headings)}
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", '"><b>', "{{ 7 * 7 }}", "]]>&amp;"])
