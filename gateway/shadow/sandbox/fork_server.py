@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +26,7 @@ from gateway.shadow.sandbox.wire import ReportReader
 _MESSAGE = 1 << 17
 START_SECONDS = 300.0  # warming the full list of libraries takes a minute on a busy machine
 _END_SECONDS = 10.0
+_LOOK_EVERY = 1.0  # seconds
 
 
 class Lost(Exception):
@@ -75,18 +76,28 @@ class ForkServer:
         except OSError as error:
             raise Lost from error
 
-    def answer(self, seconds: float, reader: ReportReader | None) -> dict[str, Any]:
-        """The server's next message; meanwhile ``reader`` is read, so that a job need not wait for us."""
+    def answer(
+        self, seconds: float, reader: ReportReader | None, *, over: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
+        """The server's next message; meanwhile ``reader`` is read, so that a job need not wait for us.
+
+        ``over``: whether the job has gone too far in a way that the server may not see; it then has a moment to end it.
+        """
         deadline = time.monotonic() + seconds
+        next_look, went_over = time.monotonic() + _LOOK_EVERY, False
         while True:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
             if reader is not None and (report := reader.fileno()) is not None:
                 poll.register(report, select.POLLIN)
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= next_look:
+                if went_over:
+                    raise Lost
+                next_look, went_over = now + _LOOK_EVERY, over()
+            if now >= deadline:
                 raise Lost
-            ready = dict(poll.poll(left * 1000))
+            ready = dict(poll.poll((min(deadline, next_look) - now) * 1000 + 1))
             if reader is not None and reader.fileno() in ready:
                 reader.read()
             if self._socket.fileno() in ready:

@@ -94,11 +94,11 @@ class Slot:
         reader = ReportReader(report)
         try:
             answer = self._ask_to_run(job, write_end, reader)
-            if self._cgroup is not None and self._cgroup.ran_out():
-                answer["end"] = "memory"
         except Lost:
             answer = {"end": "lost", "cpu": 0.0, "wall": time.monotonic() - began}
             self._end_server()
+        if self._ran_out():
+            answer["end"] = "memory"
         if "reason" in answer:
             _log.error("a job's walls could not be built: %s", answer["reason"])
             self._end_server()
@@ -130,7 +130,11 @@ class Slot:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        return server.answer(job.limits.wall + _GRACE_SECONDS, reader)
+        # The kernel ends one process, and the others of the job may wait for it for ever.
+        return server.answer(job.limits.wall + _GRACE_SECONDS, reader, over=self._ran_out)
+
+    def _ran_out(self) -> bool:
+        return self._cgroup is not None and self._cgroup.ran_out()
 
     def _running(self) -> ForkServer:
         if self._server is None:

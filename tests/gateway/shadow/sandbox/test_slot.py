@@ -108,6 +108,21 @@ time.sleep(1000)
     assert slot.run(plain(code, memory=300_000_000)).end == "memory"
 
 
+def test_nobody_waits_for_a_process_that_memory_ended(slot: Slot) -> None:
+    """Where there is a cgroup, the kernel may be faster than the server's look at processes."""
+    code = """
+import os, time
+if not os.fork():
+    x = b"x" * 190_000_000
+time.sleep(1000)
+"""
+    for _ in range(5):
+        outcome = slot.run(plain(code, memory=100_000_000, wall=60))
+        assert outcome.end == "memory"
+        assert outcome.wall < 50
+    assert slot.run(plain(REPORTS)).lines == ({"ran": True},)
+
+
 def test_memory_shared_with_the_warm_server_is_not_the_jobs(level: Level, python: Path) -> None:
     code = """
 import os, time
