@@ -28,6 +28,10 @@ _GRACE_SECONDS = 30.0  # for the server to end what it has to end, beyond a job'
 _log = logging.getLogger(__name__)
 
 
+class _OutOfMemory(Lost):
+    """The kernel ended a process of the job, and the server did not end the rest."""
+
+
 class Slot:
     """Starts the server and ends it with all that is below it. Used by one thread at a time.
 
@@ -94,11 +98,10 @@ class Slot:
         reader = ReportReader(report)
         try:
             answer = self._ask_to_run(job, write_end, reader)
-        except Lost:
-            answer = {"end": "lost", "cpu": 0.0, "wall": time.monotonic() - began}
+        except Lost as lost:
+            end = "memory" if isinstance(lost, _OutOfMemory) else "lost"
+            answer = {"end": end, "cpu": 0.0, "wall": time.monotonic() - began}
             self._end_server()
-        if self._ran_out():
-            answer["end"] = "memory"
         if "reason" in answer:
             _log.error("a job's walls could not be built: %s", answer["reason"])
             self._end_server()
@@ -130,8 +133,14 @@ class Slot:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        # The kernel ends one process, and the others of the job may wait for it for ever.
-        return server.answer(job.limits.wall + _GRACE_SECONDS, reader, over=self._ran_out)
+        try:
+            # The kernel ends one process, and the others of the job may wait for it for ever.
+            answer = server.answer(job.limits.wall + _GRACE_SECONDS, reader, over=self._ran_out)
+        except Lost as lost:
+            raise _OutOfMemory if self._ran_out() else lost from None
+        if self._ran_out():
+            answer["end"] = "memory"
+        return answer
 
     def _ran_out(self) -> bool:
         return self._cgroup is not None and self._cgroup.ran_out()
