@@ -116,7 +116,7 @@ class Scorers:
         told = self if self._events is None else Announcing(self, self._events, self._suites)
 
         def new_slot() -> Slot:
-            return Slot(level, place.python, preload=place.preload)
+            return Slot(level, place.python, preload=place.preload, gives_way=True)
 
         return Worker(self._store, scoring, new_slot, settings, told, queue=self._queue)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gateway.shadow.sandbox.cgroup import MemoryCgroup, memory_cgroup
+from gateway.shadow.sandbox.cgroup import Cgroup, MemoryCgroup, last_cgroup, memory_cgroup
 from gateway.shadow.sandbox.fork_server import START_SECONDS, ForkServer, Lost
 from gateway.shadow.sandbox.interpreter import SandboxError, examine
 from gateway.shadow.sandbox.job import Job, Outcome
@@ -35,23 +35,36 @@ class _OutOfMemory(Lost):
 class Slot:
     """Starts the server and ends it with all that is below it. Used by one thread at a time.
 
-    Started as root, the server and its jobs run as a user of their own: ``uid``, or a free one. Raises SandboxError if
-    the server can't start, with what to do about it.
+    Started as root, the server and its jobs run as a user of their own: ``uid``, or a free one. Jobs are nice;
+    ``gives_way``: they also have the CPUs after all other sessions where a cgroup can say so, for what runs beside live
+    traffic. Raises SandboxError if the server can't start, with what to do about it.
     """
 
-    def __init__(self, level: Level, python: Path, *, preload: Sequence[str] = (), uid: int | None = None) -> None:
+    def __init__(
+        self,
+        level: Level,
+        python: Path,
+        *,
+        preload: Sequence[str] = (),
+        uid: int | None = None,
+        gives_way: bool = False,
+    ) -> None:
         self.level = level
+        self._gives_way = gives_way
         self._interpreter = examine(python)
         self._preload = tuple(preload)
         self._uid = uid
         self._server: ForkServer | None = None
         self._interrupted = False
         self._user: User | None = None
-        self._cgroup: MemoryCgroup | None = None
+        self._memory: MemoryCgroup | None = None
+        self._cgroups: list[Cgroup] = []
 
     def __enter__(self) -> Self:
         self._user = own_user(self._uid)
-        self._cgroup = memory_cgroup()
+        self._memory = memory_cgroup()
+        last = last_cgroup(self._memory) if self._gives_way else None
+        self._cgroups = [made for made in (self._memory, last) if made is not None]
         try:
             self._start()
         except BaseException:
@@ -72,9 +85,9 @@ class Slot:
         if self._user is not None:
             self._user.release()
             self._user = None
-        if self._cgroup is not None:
-            self._cgroup.remove()
-            self._cgroup = None
+        for cgroup in self._cgroups:
+            cgroup.remove()
+        self._memory, self._cgroups = None, []
 
     def interrupt(self) -> None:
         """From any thread, once for all: the server hangs up, so that a run under way is lost and returns.
@@ -126,8 +139,8 @@ class Slot:
             task = json.dumps(dict(job.task)).encode()
             descriptors.insert(0, sealed("task", task))
             descriptors.insert(0, sealed("candidate", job.candidate.encode(errors="replace")))
-            if self._cgroup is not None:
-                self._cgroup.bound(job.limits.memory)
+            if self._memory is not None:
+                self._memory.bound(job.limits.memory)
             header = {"kind": job.kind, "limits": asdict(job.limits)}
             server.send(header, descriptors)
         finally:
@@ -143,7 +156,7 @@ class Slot:
         return answer
 
     def _ran_out(self) -> bool:
-        return self._cgroup is not None and self._cgroup.ran_out()
+        return self._memory is not None and self._memory.ran_out()
 
     def _running(self) -> ForkServer:
         if self._server is None:
@@ -164,8 +177,8 @@ class Slot:
         preload = self._preload
         while True:
             folder = _folder(uid) if self.level is Level.LANDLOCK else None
-            cgroup = () if self._cgroup is None else (self._cgroup.processes,)
-            server = ForkServer(Start(self.level, self._interpreter, preload, uid, folder, cgroup), self._user)
+            cgroups = [cgroup.processes for cgroup in self._cgroups]
+            server = ForkServer(Start(self.level, self._interpreter, preload, uid, folder, cgroups), self._user)
             self._server = server  # where `interrupt` finds it; had it come before, we find its mark
             try:
                 if self._interrupted:

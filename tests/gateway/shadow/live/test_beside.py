@@ -215,6 +215,7 @@ async def test_it_is_started_again_and_ends_with_the_gateway(fakes: StartFake, b
     async with serve_process(config, environment=beside.environment) as gateway:
         await ask_until_stored(gateway, beside)
         keeper, first = shadow_processes(gateway)
+        assert os.getpriority(os.PRIO_PROCESS, first) == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)
         killed = wall()
         os.kill(first, signal.SIGKILL)
         await until(lambda: children_of(keeper) not in ([], [first]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.shadow.sandbox.cgroup import memory_cgroup
+from gateway.shadow.sandbox.cgroup import last_cgroup, memory_cgroup
 from gateway.shadow.sandbox.enter import unreachable
 from gateway.shadow.sandbox.interpreter import examine
 from gateway.shadow.sandbox.job import Job, Kind
@@ -117,6 +117,7 @@ def test_what_a_user_left_is_ended_and_nothing_else() -> None:
 
 
 V1 = """31 23 0:28 / {root} rw - tmpfs tmpfs rw
+33 31 0:30 / {root}/cpu rw,relatime - cgroup cgroup rw,cpu
 35 31 0:32 / {root}/memory rw,relatime - cgroup cgroup rw,memory
 41 31 0:38 / {root}/unified rw,relatime - cgroup2 cgroup2 rw
 """
@@ -128,21 +129,22 @@ V2 = "35 31 0:32 / {root} rw,relatime - cgroup2 cgroup2 rw\n"
     [
         (
             V1,
-            "4:memory:/mine\n0::/\n",
+            "5:cpu:/mine\n4:memory:/mine\n0::/\n",
             "memory/mine",
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "cpu.shares"),
         ),
-        (V2, "0::/mine/leaf\n", "mine", ("memory.max", "memory.current", "memory.events")),
+        (V2, "0::/mine/leaf\n", "mine", ("memory.max", "memory.current", "memory.events", "cpu.weight")),
     ],
     ids=["version 1", "version 2"],
 )
 def test_a_cgroup_is_made_where_the_kernel_lists_ours(
-    tmp_path: Path, mounts: str, own: str, where: str, files: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mounts: str, own: str, where: str, files: tuple[str, str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a folder that looks like cgroups: of version 2 a leaf, in which no child gets a memory limit."""
     root, proc = tmp_path / "cgroup", tmp_path / "proc"
     (root / where).mkdir(parents=True)
     (root / "mine" / "leaf").mkdir(parents=True, exist_ok=True)
+    (root / "cpu" / "mine").mkdir(parents=True)
     proc.mkdir()
     (proc / "mountinfo").write_text(mounts.format(root=root))
     (proc / "cgroup").write_text(own)
@@ -150,8 +152,8 @@ def test_a_cgroup_is_made_where_the_kernel_lists_ours(
 
     def with_files(folder: Path, *arguments: object, **options: object) -> None:
         mkdir(folder)
-        if folder.parent == root / where:
-            for name, content in zip(files, ("max", "1000", "oom_kill 3"), strict=True):
+        if folder.parent in (root / where, root / "cpu" / "mine"):
+            for name, content in zip(files, ("max", "1000", "oom_kill 3", "100"), strict=True):
                 (folder / name).write_text(content)
 
     monkeypatch.setattr(Path, "mkdir", with_files)
@@ -164,3 +166,8 @@ def test_a_cgroup_is_made_where_the_kernel_lists_ours(
     assert not cgroup.ran_out()
     (folder / files[2]).write_text("oom 9\noom_kill 4\n")
     assert cgroup.ran_out()
+    last = last_cgroup(cgroup, proc)
+    assert (last is None) is (mounts == V2)
+    weighed = folder if last is None else Path(last.processes).parent
+    assert weighed.parent == root / (where if last is None else "cpu/mine")
+    assert (weighed / files[3]).read_text() == ("10" if last is None else "102")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.shadow.sandbox.cgroup import last_cgroup
 from gateway.shadow.sandbox.interpreter import SandboxError
 from gateway.shadow.sandbox.job import Job, Kind, Limits
 from gateway.shadow.sandbox.level import Level
@@ -121,6 +122,21 @@ time.sleep(1000)
         assert outcome.end == "memory"
         assert outcome.wall < 50
     assert slot.run(plain(REPORTS)).lines == ({"ran": True},)
+
+
+def test_a_slot_beside_live_traffic_has_the_cpus_last(level: Level, python: Path) -> None:
+    """In a cgroup of the CPU's own, where there are such; elsewhere nice processes must do."""
+    possible = last_cgroup(None)
+    if possible is not None:
+        possible.remove()
+    with Slot(level, python, gives_way=True) as slot:
+        assert slot.run(plain(REPORTS)).lines == ({"ran": True},)
+        for pid in slot.processes():
+            lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+            groups = {name: path for line in lines for name, path in [line.split(":", 2)[1:]]}
+            assert possible is None or "/yardstick-slot-" in groups["cpu"]
+    left = [] if possible is None else list(Path(possible.processes).parent.parent.glob(f"*-{os.getpid()}-*"))
+    assert left == []
 
 
 def test_memory_shared_with_the_warm_server_is_not_the_jobs(level: Level, python: Path) -> None:
