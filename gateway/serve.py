@@ -70,8 +70,7 @@ class Serve:
         self._threshold = b"%d" % config.routing.threshold
 
     async def __call__(self, exchange: Exchange, route: Route) -> None:
-        record = self._recorder.begin(exchange, route.value)
-        exchange.trace = record.begin_trace(exchange)
+        record = self._recorder.begin_traced(exchange, route.value)
         copy: Copied | None = None
         try:
             operator = self._config.operator_fields or exchange.shadow
@@ -84,7 +83,7 @@ class Serve:
                 copy = self._tap.copy(exchange, request, exchange.body, decision)
             exchange.body = b""
             relay = self._relay(exchange, request, decision)
-            record.relaying(relay.outcome, request)
+            record.relaying(relay.outcome, request, exchange.attempts)
             if copy is not None:
                 relay.copied = copy.pieces
             attempt, decision = await self._begin(exchange, request, relay, decision, record)

@@ -9,31 +9,34 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from gateway.__main__ import main
 from gateway.shadow.tap.tap import Tap
-from gateway.telemetry.record import Record
-
-PARTS: dict[str, tuple[type, str]] = {
-    "recording": (Record, "end"),
-    "traces": (Record, "begin_trace"),
-    "tap": (Tap, "copy"),
-}
-OFF, ON = signal.SIGUSR1, signal.SIGUSR2
+from gateway.telemetry.record import Record, Recorder
 
 
 def _nothing(*_: object) -> None:
     """In place of what is switched off."""
 
 
+PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
+    "recording": (Record, "end", _nothing),
+    "traces": (Recorder, "begin_traced", Recorder.begin),
+    "tap": (Tap, "copy", _nothing),
+}
+"""Whose method it is, its name, and what takes its place."""
+OFF, ON = signal.SIGUSR1, signal.SIGUSR2
+
+
 def switchable(names: list[str]) -> None:
     """Raises KeyError for what is no part."""
-    found = [(*PARTS[name], getattr(*PARTS[name])) for name in names]
+    found = [(*PARTS[name], getattr(*PARTS[name][:2])) for name in names]
 
     def switch(number: int, _: Any) -> None:
-        for owner, method, own in found:
-            setattr(owner, method, own if number == ON else _nothing)
+        for owner, method, instead, own in found:
+            setattr(owner, method, own if number == ON else instead)
 
     signal.signal(OFF, switch)
     signal.signal(ON, switch)

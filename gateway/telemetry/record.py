@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from gateway.telemetry import traces as tracing
 from gateway.telemetry.log import LineLog
 from gateway.telemetry.totals import Relayed, Totals
-from gateway.telemetry.traces import Ended, Sent, Trace, Traces
+from gateway.telemetry.traces import TRACEPARENT, Ended, Sent, Trace, Traces
 from routing.length import Decision
 
 _TOGETHER = 32
@@ -34,6 +34,7 @@ class Traced(Asked, Protocol):
     headers: list[tuple[bytes, bytes]]
     fields: dict[bytes, bytes]
     attempts: list[Sent]
+    trace: Trace | None
 
 
 class Recorder:
@@ -62,16 +63,34 @@ class Recorder:
     def begin(self, exchange: Asked, route: str) -> Record:
         return Record(self, exchange, route)
 
+    def begin_traced(self, exchange: Traced, route: str) -> Record:
+        """Of a request that may be traced; if it is from the start, the exchange has its trace from now on."""
+        record = Record(self, exchange, route)
+        traces = self.traces
+        if traces is not None and not exchange.shadow:  # the latter is no live traffic
+            record.traces = traces
+            if TRACEPARENT in exchange.fields or not traces.until_next:
+                exchange.trace = record.trace = traces.begin(exchange.headers, exchange.fields, record.began)
+            else:
+                traces.until_next -= 1
+        return record
+
     def settle(self) -> None:
         """Counts and writes down what has ended. To be called at each tick, and before anybody looks."""
         if not self.ended:
             return
         ended, self.ended = self.ended, []
+        totals, log, lines = self.totals, self.log, []
+        wall = self._wall() - self.timer() if log is not None else 0.0
         for record in ended:
-            record.count(self.totals)
-        if self.log is not None:
-            wall = self._wall() - self.timer()
-            self.log.append(_encode_lines([record.line(wall) for record in ended if not record.shadow]))
+            try:
+                record.count(totals)
+                if log is not None and not record.shadow:
+                    lines.append(record.line(wall))
+            except Exception as fault:  # costs what is known of this request, and nothing of the others
+                self.log_fault("counting a request", fault)
+        if log is not None:
+            log.append(_encode_lines(lines))
 
     def stamp(self, at: float) -> str:
         """Seconds since 1970 in UTC; formatted anew once a second, for that costs more than the rest of a line."""
@@ -101,7 +120,6 @@ class Record:
     __slots__ = (
         "_asked",
         "_attempts",
-        "_began",
         "_counted_at",
         "_decision",
         "_ended",
@@ -113,45 +131,38 @@ class Record:
         "_request_id",
         "_route",
         "_status",
-        "_trace",
-        "_traces",
+        "began",
         "shadow",
+        "trace",
+        "traces",
     )
 
     def __init__(self, recorder: Recorder, exchange: Asked, route: str) -> None:
         self._recorder = recorder
         self._route = route
-        self._began = recorder.timer()
+        self.began = recorder.timer()
         # Not the exchange itself: its body may be large, and this may be kept longer.
         self._request_id, self._key, self.shadow = exchange.request_id, exchange.key_name, exchange.shadow
         self._decision: Decision | None = None
         self._relayed: Relayed | None = None
         self._problem = ""
         self._outcome = ""
-        self._traces: Traces | None = None
-
-    def begin_trace(self, exchange: Traced) -> Trace | None:
-        """None if it is not traced from the start: nobody wants traces, or not this one's."""
-        traces = self._recorder.traces
-        if traces is None or self.shadow:  # the latter is no live traffic
-            return None
-        self._traces, self._attempts = traces, exchange.attempts
-        self._asked: tracing.Asked | None = None
+        self.traces: Traces | None = None
+        """Where it is kept if it fails or takes long."""
+        self.trace: Trace | None = None
         self._counted_at = 0.0
-        self._trace = traces.begin(exchange.headers, exchange.fields, self._began)
-        return self._trace
+        self._asked: tracing.Asked | None = None
+        self._attempts: Sequence[Sent] = ()
 
     def decided(self, decision: Decision) -> None:
         """May be called again: the last decision counts."""
         self._decision = decision
-        if decision.method == "counted" and self._traces is not None:
+        if decision.method == "counted":
             self._counted_at = self._counted_at or self._recorder.timer()
 
-    def relaying(self, relayed: Relayed, asked: tracing.Asked | None = None) -> None:
-        """What is to be read at the end. ``asked``: for a trace."""
-        self._relayed = relayed
-        if self._traces is not None:
-            self._asked = asked
+    def relaying(self, relayed: Relayed, asked: tracing.Asked | None = None, attempts: Sequence[Sent] = ()) -> None:
+        """What is to be read at the end. ``asked`` and ``attempts``: for a trace."""
+        self._relayed, self._asked, self._attempts = relayed, asked, attempts
 
     def failed(self, code: str) -> None:
         self._problem = code
@@ -169,9 +180,14 @@ class Record:
         if self._relayed is not None and not self._problem:
             self._problem = self._relayed.error
         if not self._outcome:
-            self._outcome = _outcome(status, self._problem)
-        if self._traces is not None:
-            self._end_trace(self._traces)
+            self._outcome = "ok" if status == 200 and not self._problem else _outcome(status, self._problem)
+        traces = self.traces
+        if traces is not None and (
+            self.trace is not None or self._outcome != "ok" or self._ended - self.began > traces.slow
+        ):
+            self._end_trace(traces)
+        # What is large, and what belongs to connections, ends with the request.
+        self._asked, self._attempts, self.trace = None, (), None
         recorder.ended.append(self)
         if len(recorder.ended) >= _TOGETHER:
             recorder.settle()
@@ -188,11 +204,11 @@ class Record:
             of_model = totals.models[model]
             of_model.prompt_length.observe(decision.tokens)
             if relayed is not None:
-                of_model.add(decision.tokens, relayed, self._began, self._ended, whole=outcome == "ok")
+                of_model.add(decision.tokens, relayed, self.began, self._ended, whole=outcome == "ok")
 
     def line(self, wall: float) -> _Line:
         """Of the log. ``wall``: seconds since 1970 when the timer was at 0."""
-        began, relayed = self._began, self._relayed
+        began, relayed = self.began, self._relayed
         line = _Line(
             self._recorder.stamp(wall + self._ended),
             self._request_id.decode(),
@@ -211,15 +227,13 @@ class Record:
         return line
 
     def _end_trace(self, traces: Traces) -> None:
-        if why := traces.end(self._trace, self._outcome, self._began, self._ended):
+        if why := traces.end(self.trace, self._outcome, self.began, self._ended):
             came_to = (self._request_id, self._route, self._status, self._outcome, self._problem, self._decision)
-            times = (self._began, self._ended, self._counted_at)
+            times = (self.began, self._ended, self._counted_at)
             try:
-                traces.keep(self._trace, why, Ended(*came_to, self._relayed, *times, self._asked, self._attempts))
+                traces.keep(self.trace, why, Ended(*came_to, self._relayed, *times, self._asked, self._attempts))
             except Exception as error:  # a fault in there costs a trace, and no answer
                 self._recorder.log_fault(self._request_id.decode(), error)
-        # What is large, and what belongs to connections, ends with the request.
-        self._asked, self._attempts, self._trace = None, [], None
 
 
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):

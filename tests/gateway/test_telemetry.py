@@ -117,6 +117,24 @@ def test_a_request_that_nobody_answered_counts_as_cancelled() -> None:
     assert recorder.totals.requests == {("/v1/completions", "m", "cancelled"): 1}
 
 
+def test_a_fault_in_counting_one_request_loses_no_other(pipe: SimpleNamespace) -> None:
+    log = LineLog(pipe.write)
+    recorder = Recorder(CollectorRegistry(), lambda: 0.0, lambda: 0.0, log)
+    for number, size in enumerate((1, None, 3)):
+        record = recorder.begin(
+            SimpleNamespace(request_id=b"%d" % number, key_name="", shadow=False), "/v1/completions"
+        )
+        record.decided(Decision("m", 1, "bounded", "short-prompt"))
+        record.relaying(Outcome(sent_at=0.1, first_byte_at=0.2, chunks=1, bytes=size))  # type: ignore[arg-type]
+        record.end(200)
+    recorder.settle()
+    log.close()
+    lines = [json.loads(line) for line in os.read(pipe.read, 1 << 16).splitlines()]
+    assert sorted(line["request_id"] for line in lines if "ms" in line) == ["0", "2"]
+    assert [line["fault"] for line in lines if "fault" in line] == ["TypeError"]
+    assert recorder.totals.models["m"].bytes == 4
+
+
 @pytest.mark.parametrize(
     ("status", "problem", "outcome"),
     [

@@ -9,6 +9,7 @@ somewhere to send spans to, and nothing of its runs while a request does.
 from __future__ import annotations
 
 from gateway.telemetry.traces.configured import open_traces
+from gateway.telemetry.traces.context import TRACEPARENT
 from gateway.telemetry.traces.keep import Asked, Ended, Sent, Trace, Traces
 
-__all__ = ["Asked", "Ended", "Sent", "Trace", "Traces", "open_traces"]
+__all__ = ["TRACEPARENT", "Asked", "Ended", "Sent", "Trace", "Traces", "open_traces"]

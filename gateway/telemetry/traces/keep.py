@@ -1,12 +1,14 @@
 """Which requests are traced, from their beginning or when they have ended.
 
 A request is traced from its beginning if the client's traceparent says so, or by its trace id, as OpenTelemetry's
-TraceIdRatioBased does it; then model servers are told. One that failed or took long is traced all the same when it has
+TraceIdRatioBased does it; then model servers are told. Ids that it would not choose are not even drawn: how many there
+are before the next one that it does is. One that failed or took long is traced all the same when it has
 ended: its spans are made of times that were kept anyway. No client can have more made than the limits allow.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -21,7 +23,8 @@ DROPPED = "dropped"
 OUTCOMES = (FROM_START, BY_CLIENT, ERROR, SLOW, DROPPED)
 """What becomes of a trace: why it is kept, or that it is not, for there were too many."""
 _FAILED = ("upstream_error", "gateway_error")  # a client's own errors are none of the server's, as for HTTP's spans
-_HALF = (1 << 64) - 1
+_HALF = 1 << 64
+_NEVER = 1 << 62  # requests
 
 _NOTHING: frozenset[bytes] = frozenset()
 _PARENT = frozenset({TRACEPARENT})
@@ -145,18 +148,29 @@ class Traces:
     def follow(self, settings: TraceSettings) -> None:
         """By these settings from now on."""
         share = self._share if settings.sample is None else settings.sample
-        self._bound = round(share * (_HALF + 1))
-        self._slow = settings.slow
+        self._bound = round(share * _HALF)
+        self.slow = settings.slow
+        """Seconds, above which a request is kept."""
+        self.until_next = self._skipped()
+        """Requests without a traceparent that come before the next one to be traced. To be counted down."""
         self._by_clients.limit, self._in_all.limit = settings.by_clients, settings.per_second
 
     def begin(self, headers: Sequence[tuple[bytes, bytes]], fields: Mapping[bytes, bytes], now: float) -> Trace | None:
-        """``fields``: the headers by name."""
+        """Of a request with a traceparent, or that it is the turn of. ``fields``: the headers by name."""
         if TRACEPARENT in fields:
             return self._begin_given(headers, now)
-        trace_id = self._random.getrandbits(128)
-        if trace_id & _HALF >= self._bound or not (why := self._limited(FROM_START, now)):
+        self.until_next = self._skipped()
+        if not (why := self._limited(FROM_START, now)):
             return None
-        return Trace(None, trace_id, why, _ALL, self._new_id)
+        trace_id = self._random.getrandbits(64) << 64 | self._random.randrange(self._bound)
+        return Trace(None, trace_id or 1, why, _ALL, self._new_id)
+
+    def _skipped(self) -> int:
+        """Drawn: how many random ids the bound refuses before it takes one."""
+        taken = self._bound / _HALF
+        if taken in (0.0, 1.0):
+            return 0 if taken else _NEVER
+        return min(int(math.log(1.0 - self._random.random()) / math.log1p(-taken)), _NEVER)
 
     def end(self, trace: Trace | None, outcome: str, began: float, ended: float) -> str:
         """Why it is kept; empty if it is not."""
@@ -164,7 +178,7 @@ class Traces:
             return trace.why
         if outcome in _FAILED:
             return self._limited(ERROR, ended)
-        return self._limited(SLOW, ended) if ended - began > self._slow else ""
+        return self._limited(SLOW, ended) if ended - began > self.slow else ""
 
     def keep(self, trace: Trace | None, why: str, ended: Ended) -> None:
         if trace is None:
@@ -188,7 +202,7 @@ class Traces:
                 return ""
             if self._by_clients.takes(now):
                 return self._limited(BY_CLIENT, now)
-        return self._limited(FROM_START, now) if trace_id & _HALF < self._bound else ""
+        return self._limited(FROM_START, now) if trace_id % _HALF < self._bound else ""
 
     def _limited(self, why: str, now: float) -> str:
         if not self._in_all.takes(now):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
+from math import sqrt
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
@@ -33,14 +35,6 @@ class Noted:
     def close(self) -> None: ...
 
 
-class OneId(Random):
-    def __init__(self, trace_id: int) -> None:
-        self.trace_id = trace_id
-
-    def getrandbits(self, count: int, /) -> int:
-        return self.trace_id & ((1 << count) - 1)
-
-
 def traces(random: Random | None = None, room: int = 10**6, **settings: float) -> Traces:
     made = TraceSettings.model_validate({"by_clients": 3, "per_second": 10**6, **settings})
     return Traces(made, Noted(room), random=random or Random(7))
@@ -48,6 +42,9 @@ def traces(random: Random | None = None, room: int = 10**6, **settings: float) -
 
 def begun(kept: Traces, *, now: float = 1.0, trace_id: int = 1 << 127, flags: int | None = None) -> Trace | None:
     """``flags``: of a client's traceparent, None without one."""
+    if flags is None and kept.until_next:
+        kept.until_next -= 1
+        return None
     headers = [] if flags is None else [(HEADER, b"00-%032x-%016x-%02x" % (trace_id, 5, flags))]
     return kept.begin(headers, dict(headers), now)
 
@@ -57,16 +54,34 @@ def reason(trace: Trace | None) -> str:
     return "" if trace is None else trace.why
 
 
+def is_theirs(trace_id: int, share: float) -> bool:
+    """Whether OpenTelemetry would trace it."""
+    return TraceIdRatioBased(share).should_sample(None, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
+
+
 @given(st.integers(1, (1 << 128) - 1), st.floats(0, 1))
-def test_the_share_is_opentelemetry_s(trace_id: int, share: float) -> None:
-    theirs = TraceIdRatioBased(share).should_sample(None, trace_id, "").decision is Decision.RECORD_AND_SAMPLE
-    assert (reason(begun(traces(OneId(trace_id), sample=share))) == "sampled") == theirs
+def test_a_client_s_id_is_chosen_as_opentelemetry_does_it(trace_id: int, share: float) -> None:
+    trace = begun(traces(sample=share, by_clients=0), trace_id=trace_id, flags=1)
+    assert (reason(trace) == "sampled") == is_theirs(trace_id, share)
 
 
-def test_about_the_share_is_traced() -> None:
-    kept = traces(sample=0.1)
-    found = sum(bool(reason(begun(kept))) for _ in range(10_000))
-    assert 800 < found < 1_200  # six standard deviations
+@given(st.integers(0), st.one_of(st.floats(0, 1), st.floats(0, 1e-15), st.floats(1 - 1e-15, 1)))
+def test_drawn_ids_are_those_that_opentelemetry_would_choose(seed: int, share: float) -> None:
+    kept = traces(Random(seed), sample=share)
+    assume(kept.until_next < 1 << 62)
+    kept.until_next = 0
+    trace = begun(kept)
+    assert trace is not None
+    assert is_theirs(trace.trace_id, share)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.9, 1.0])
+def test_about_the_share_is_traced_and_not_in_turn(share: float) -> None:
+    kept = traces(sample=share)
+    found = [bool(reason(begun(kept))) for _ in range(10_000)]
+    assert abs(sum(found) - share * 10_000) <= 600 * sqrt(share * (1 - share))  # six standard deviations
+    behind = sum(one and other for one, other in pairwise(found))  # each says nothing of the next one
+    assert abs(behind - share**2 * 10_000) <= 1 + 800 * share * sqrt(1 - share**2)
 
 
 def test_clients_are_believed_up_to_a_limit_and_then_sampled_as_all_others() -> None:
