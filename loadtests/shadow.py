@@ -2,8 +2,9 @@
 
 The tap of one gateway is switched off and on by turns (see `turns`), in front of fake model servers; beside it runs the
 real process that matches and stores. Its own CPU is not counted: it is another process's, for which the machine needs
-room. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and how many
-samples were dropped. `python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
+room. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and the share of
+the samples that was copied, which is what costs: the fewer requests a second, the more of them.
+`python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from loadtests.turns import FEWEST_ROUNDS, Row
 
 _YARDSTICK = (str(pathlib.Path(sys.executable).parent / "yardstick"),)
 MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
-_SHARE = 12  # of the requests of a scenario, in one turn: there are many turns
+_TURN = {"unary": 1000, "unpaced": 100, "paced": 300, "400": 400}
+"""Requests of a scenario in one turn, by its name's first word: about as many as a second brings."""
 
 
 @contextlib.contextmanager
@@ -125,30 +127,36 @@ def main() -> int:
             own = turns.command("tap")
             one = gateway(folder, upstreams, sampled=True, most=options.most_per_second, command=own)
             running = stack.enter_context(one)
-            rows = []
+            found = []
+            before, _ = shadow_counts(running[0])
             for scenario in track(SCENARIOS, "measuring", console=console):
-                part = replace(scenario, requests=max(scenario.concurrency, scenario.requests // _SHARE))
-                rows.append(turns.compared(part, running, upstreams[bool(scenario.size)], options.rounds))
-            counts, _ = shadow_counts(running[0])
+                part = replace(scenario, requests=_TURN[scenario.name.split()[0]])
+                row = turns.compared(part, running, upstreams[bool(scenario.size)], options.rounds)
+                counts, _ = shadow_counts(running[0])
+                sampled, dropped = (counts[name] - before[name] for name in ("sampled", "dropped"))
+                found.append((row, int(sampled), int(dropped)))
+                before = counts
     finally:
         for server in servers:
             server.terminate()
             server.wait()
-    show(rows, counts, console, as_json=options.json)
-    return 0 if all(row.exact for row in rows) else 1
+    show(found, console, as_json=options.json)
+    return 0 if all(row.exact for row, _, _ in found) else 1
 
 
-def show(rows: list[Row], counts: dict[str, float], console: Console, *, as_json: bool) -> None:
+def show(found: list[tuple[Row, int, int]], console: Console, *, as_json: bool) -> None:
+    """Rows with how many were sampled, and how many of these dropped."""
     if as_json:
-        sys.stdout.write(json.dumps({"rows": [asdict(row) for row in rows], **counts}, indent=2) + "\n")
+        told = [asdict(row) | {"sampled": sampled, "dropped": dropped} for row, sampled, dropped in found]
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    table = Table("CPU us a request", "none sampled", "every one sampled", "more", "95 %")
-    for row in rows:
+    table = Table("CPU us a request", "none sampled", "every one sampled", "more", "95 %", "sampled", "copied")
+    for row, sampled, dropped in found:
         cells = (f"{row.off:.0f}", f"{row.on:.0f}", f"{row.more:.1f}", f"{row.low:.1f} to {row.high:.1f}")
-        table.add_row(row.scenario if row.exact else f"{row.scenario}: WRONG ANSWERS", *cells)
+        copied = f"{(sampled - dropped) / sampled:.1%}" if sampled else ""
+        name = row.scenario if row.exact else f"{row.scenario}: WRONG ANSWERS"
+        table.add_row(name, *cells, f"{sampled:,}", copied)
     console.print(table)
-    share = counts["dropped"] / counts["sampled"] if counts["sampled"] else 0.0
-    console.print(f"{counts['sampled']:,.0f} sampled, {counts['dropped']:,.0f} of them dropped ({share:.1%})")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from loadtests.comparison import doubts, percentile, summary
 from loadtests.people import curves, prompts, sse
 from loadtests.people.checks import Answer, Expected, WrongContent, failure
+from loadtests.shadow_latency import Tail, worst
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,3 +146,15 @@ def test_a_busy_machine_is_doubted() -> None:
     assert doubts({"setups": fine}) == []
     busy = {**fine, "mixed": {"seeds": [{**run, "machine_free": 0.05, "late_p99_real_seconds": 0.1}]}}
     assert len(doubts({"setups": busy})) == 2
+
+
+_ROUNDS = st.lists(st.tuples(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 3)), min_size=1, max_size=8)
+
+
+@given(_ROUNDS)
+def test_the_tail_of_rounds_taken_several_times_is_that_of_all_their_values(
+    rounds: list[tuple[list[float], int]],
+) -> None:
+    values = [value for one, times in rounds for value in one * times]
+    assume(values)
+    assert Tail([one for one, _ in rounds]).worst([times for _, times in rounds]) == worst(values)
