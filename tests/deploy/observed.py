@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from gateway.demo.observe.workload import Ask, Workload
 from gateway.demo.processes import Children
 from gateway.demo.scoreboard import STORE
 from gateway.shadow.store import Store, open_store
+from tests.fakes.otlp import HTTP, Received, receiver
 from tests.fakes.started import free_port, until
 from tests.gateway.shadow.report.planted import IDS, Planting, of
 
@@ -29,13 +31,12 @@ _SHORT_WINDOW = 8
 ROUNDS, AT_ONCE = 3, 4
 """Of the measured load: how often all of it is sent, and how many requests at once."""
 
-AT_REST = (
-    "yardstick_log_lines_dropped_total",
-    "yardstick_shadow_events_total",
-    "yardstick_traces_total",
-    "yardstick_spans_total",
-)
-"""What stays 0 here: the log is read fast enough, and no receiver of events and traces is named."""
+_TRACED = {"traces": {"sample": 1.0, "per_second": 5}}
+"""All requests are, but for some when many come at once."""
+_REFUSED = 3
+"""One batch of spans or events of so many."""
+AT_REST = ("yardstick_log_lines_dropped_total",)
+"""What stays 0 here: the log is read fast enough."""
 _changes = re.compile(r"\b(rate|increase|irate|delta|histogram_quantile)\s*\(").search
 
 
@@ -58,11 +59,12 @@ class Measured:
 class Observed:
     """``measured`` were sent, and answered, between ``calm_before`` and ``calm_after``, when nothing else was: both are
     times of scrapes. ``end``: when all the rest had happened, too. Times are Prometheus', in seconds since 1970.
-    ``unmoved``: queries that always answered the same, of those that can move.
+    ``received``: spans and events. ``unmoved``: queries that always answered the same, of those that can move.
     """
 
     prometheus: Prometheus
     dashboards: list[Dashboard]
+    received: Received
     measured: list[Measured] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     unmoved: list[Query] = field(default_factory=list)
@@ -85,14 +87,24 @@ def observed(folder: Path, binary: Path, shown: list[Dashboard], rules: Path) ->
     with open_store(f"sqlite:///{folder / STORE}") as store:
         _plant(store)
     servers = engine()
-    with Children(folder, {"TMPDIR": str(folder)}) as children:
-        system = System(children, servers, (free_port(), free_port()), binary=binary, rules=rules)
+    with (
+        receiver(HTTP) as received,
+        Children(folder, {"TMPDIR": str(folder), **_sent_to(received)}) as children,
+    ):
+        system = System(children, servers, (free_port(), free_port()), binary=binary, rules=rules, more=_TRACED)
         system.start(lambda line: None)
-        found = Observed(system.prometheus, shown)
+        found = Observed(system.prometheus, shown, received)
         workload = Workload(next(iter(servers.tokenizers.values())))
         _measure(found, system, workload)
         _load(found, system, workload, children)
         yield found
+
+
+def _sent_to(received: Received) -> dict[str, str]:
+    """The variables with which a user names a receiver; this one does not take everything."""
+    batches = itertools.count(1)
+    received.on_request = lambda: next(batches) % _REFUSED != 0
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
 
 
 def _plant(store: Store) -> None:

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from gateway.demo.observe.prometheus import NotInstalled, Prometheus, find_prometheus
+from tests.fakes.otlp import HTTP, Received, receiver
 from tests.fakes.started import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -47,9 +48,16 @@ def dashboards(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(temporary: Path, dashboards: Path) -> Iterator[subprocess.Popen[str]]:
+def traced() -> Iterator[Received]:
+    with receiver(HTTP) as received:
+        yield received
+
+
+@pytest.fixture
+def started(temporary: Path, dashboards: Path, traced: Received) -> Iterator[subprocess.Popen[str]]:
+    named = {"OTEL_EXPORTER_OTLP_ENDPOINT": traced.url, "OTEL_TRACES_SAMPLER": "always_on"}
     with subprocess.Popen(
-        command(dashboards), stdout=subprocess.PIPE, text=True, env=environment(temporary)
+        command(dashboards), stdout=subprocess.PIPE, text=True, env=environment(temporary) | named
     ) as process:
         yield process
         process.kill()
@@ -67,7 +75,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_all_is_and_leaves_nothing(
-    started: subprocess.Popen[str], dashboards: Path, temporary: Path, number: signal.Signals
+    started: subprocess.Popen[str], dashboards: Path, temporary: Path, traced: Received, number: signal.Signals
 ) -> None:
     assert started.stdout is not None
     said = ""
@@ -84,6 +92,7 @@ def test_it_says_where_all_is_and_leaves_nothing(
     prometheus = Prometheus(url)
     assert until(lambda: [series.samples[0][1] for series in prometheus.query("sum(up)")] == [4.0], 60)
     assert until(lambda: bool(prometheus.query("yardstick_requests_total > 0")), 60)
+    assert "yardstick" in {span.service for span in traced.wait_for_spans(1)}
     processes = below(started.pid)
     assert len(processes) >= 6  # three model servers, the gateway and what is beside it, Prometheus
     started.send_signal(number)

@@ -113,6 +113,18 @@ def test_counters_grew_by_what_was_sent(watched: Observed) -> None:
         assert {model: after[model] - before.get(model, 0) for model in by_model} == by_model, metric
 
 
+def test_what_was_sent_has_come(watched: Observed) -> None:
+    """Spans and events by the receiver's own books; what it refused is lost."""
+    for metric, came in (
+        ("yardstick_spans_total", len(watched.received.spans)),
+        ("yardstick_shadow_events_total", len(watched.received.events)),
+    ):
+        counted = watched.prometheus.query(f"sum by (outcome) ({metric})", watched.end)
+        by_outcome = {series.labels["outcome"]: series.samples[0][1] for series in counted}
+        assert 0 < by_outcome["sent"] <= came, metric
+        assert by_outcome["lost"] > 0, metric
+
+
 def _sums(pairs: Iterator[tuple[str, int]]) -> Counter[str]:
     found: Counter[str] = Counter()
     for model, number in pairs:

@@ -37,21 +37,23 @@ class System:
         binary: Path,
         rules: Path,
         per_hour: int = CANARIES_PER_HOUR,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         """``ports``: the gateway's and Prometheus'. ``binary``: of Prometheus. ``rules``: a folder, or none there.
 
-        ``per_hour``: canary tasks.
+        ``per_hour``: canary tasks. ``more``: sections of the gateway's configuration.
         """
         self._children = children
         self.port, self._prometheus_port = ports
         self._binary = binary
         self._rules = rules
-        more: Mapping[str, object] = {
+        sections: Mapping[str, object] = {
             "shadow": settings(children.folder, per_hour) | {"gate": str(_policy(children.folder))},
             "probes": {"period": 1.0},  # what is seen in a plot of some minutes
             "routing": {"threshold": engine.lengths.threshold, "fallback": "busy"},
+            **(more or {}),
         }
-        self.servers = Servers(children, engine, self.port, settings=more)
+        self.servers = Servers(children, engine, self.port, settings=sections)
         self.prometheus = Prometheus(f"http://{HOST}:{self._prometheus_port}")
 
     def start(self, say: Say) -> None:
