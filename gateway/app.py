@@ -83,7 +83,8 @@ class Gateway:
         self.registry = CollectorRegistry()
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
             self.registry.register(collector)
-        self.recorder = Recorder(self.registry, time.perf_counter, time.time, log)  # noqa: TID251 - for log lines only
+        wall = time.time  # noqa: TID251 - for log lines only
+        self.recorder = Recorder(self.registry, time.perf_counter, wall, log, access_log=config.access_log)
         self.traces = self.recorder.traces = traces
         self.registry.register(TraceTotals(traces))
         threads = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="count")

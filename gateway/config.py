@@ -272,7 +272,10 @@ class Config(Settings):
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="processes that share the port, for as many cores"
     )
-    access_log: bool = Field(default=True, description="one line for each request to a model")
+    access_log: bool = Field(
+        default=True,
+        description="one line for each request to a model; faults of the gateway's own are logged in any case",
+    )
     stream_usage: bool = Field(
         default=True, description="ask model servers for the usage of streams, and take it out again"
     )

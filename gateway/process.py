@@ -101,7 +101,7 @@ async def _alone(source: Source, material: Material, listeners: Listeners, besid
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     loop.add_signal_handler(signal.SIGTERM, lambda: ending.ask(delayed=True))
     loop.add_signal_handler(signal.SIGINT, lambda: ending.ask(delayed=False))
-    log = LineLog(sys.stdout.fileno()) if material.config.access_log else None
+    log = LineLog(sys.stdout.fileno())
     traces = open_traces(material.config.traces, say)
     gateway = Gateway(material.config, say, log, material=material, beside=beside, traces=traces)
     return await serve(gateway, listeners, ending, say, lambda: follow(source, gateway, hangup, say))
@@ -121,7 +121,7 @@ async def _as_worker(
         with contextlib.suppress(OSError):  # nobody is there to hear it
             post.send(news)
 
-    log = LineLog(sys.stdout.fileno(), at_once=select.PIPE_BUF) if material.config.access_log else None
+    log = LineLog(sys.stdout.fileno(), at_once=select.PIPE_BUF)
     telemetry = _shared_telemetry(number, slots)
     # Here, after the fork; what is told of losses comes from another thread, and the post is this one's.
     traces = open_traces(material.config.traces, lambda line: _call_in(loop, tell, line))

@@ -41,11 +41,19 @@ class Recorder:
     """Makes a `Record` for each request. ``timer`` measures, ``wall`` is the time of day, both in seconds."""
 
     def __init__(
-        self, registry: CollectorRegistry, timer: Callable[[], float], wall: Callable[[], float], log: LineLog | None
+        self,
+        registry: CollectorRegistry,
+        timer: Callable[[], float],
+        wall: Callable[[], float],
+        log: LineLog | None,
+        *,
+        access_log: bool = True,
     ) -> None:
+        """``access_log``: whether requests are written down; faults of our own always are."""
         self.timer = timer
         self._wall = wall
         self.log = log
+        self._access_log = access_log
         self.totals = Totals()
         self.ended: list[Record] = []
         """What `settle` has not counted yet."""
@@ -80,7 +88,7 @@ class Recorder:
         if not self.ended:
             return
         ended, self.ended = self.ended, []
-        totals, log, lines = self.totals, self.log, []
+        totals, log, lines = self.totals, self.log if self._access_log else None, []
         wall = self._wall() - self.timer() if log is not None else 0.0
         for record in ended:
             try:
