@@ -6,7 +6,7 @@ turns, for each seed the same arrivals. A model's name stands for its pool only:
 
 Times are in simulated seconds: real ones divided by the time scale. What gateway, client and the servers' own Python
 cost is in them, so magnified. Writes `comparison.json` and `comparison.svg` beside this file.
-`python -m loadtests.comparison [--seeds N] [--seconds N] [--short-rate R] [--long-rate R]`.
+`python -m loadtests.comparison [--seeds N] [--seconds N] [--warm-up N] [--short-rate R] [--long-rate R]`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ _PRESET = "iquest-7b-h100"
 _SERVERS, _SHORT_SERVERS = 4, 3
 _THRESHOLD = 8192
 _LONG_TOKENS = "20000-100000"
-_WARM_UP = 5.0  # real seconds
 _LARGEST_LATENESS = 0.02  # real seconds by which 99 % of requests may be sent late, or the client was the bottleneck
 _LEAST_FREE = 0.2  # of the machine
 SETUPS = ("split", "mixed")
@@ -110,8 +109,9 @@ def measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         folder = Path(name)
         console.print(f"starting {_SERVERS} simulated model servers and two gateways")
         with gateways(folder, options.time_scale) as urls:
-            for url in urls.values():  # connections and estimates of lengths are there when it counts
-                arrivals(url, 0, _WARM_UP, options, folder)
+            # Connections and estimates of lengths are there when it counts.
+            for url in urls.values() if options.warm_up else ():
+                arrivals(url, 0, options.warm_up, options, folder)
             for seed in range(1, options.seeds + 1):
                 for setup in SETUPS if seed % 2 else reversed(SETUPS):
                     console.print(
@@ -140,6 +140,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         "long_tokens": _LONG_TOKENS,
         "time_scale": options.time_scale,
         "real_seconds_a_run": options.seconds,
+        "real_seconds_before_it": options.warm_up,
         "arrivals_a_simulated_second": {"short": options.short_rate, "long": options.long_rate},
         "times": "simulated seconds",
     }
@@ -184,6 +185,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=90.0, help="real ones in which requests arrive, for each run")
+    parser.add_argument(
+        "--warm-up", type=float, default=5.0, help="real seconds of arrivals that do not count, before it"
+    )
     parser.add_argument("--short-rate", type=float, default=4.0, help="short prompts in a simulated second")
     parser.add_argument("--long-rate", type=float, default=0.27, help="long prompts in a simulated second")
     parser.add_argument("--time-scale", type=float, default=0.5, help="real seconds for a simulated one")

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import os
 import re
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,18 +82,26 @@ def locust(installed: Path, tmp_path: Path) -> Locust:
     return run
 
 
-async def finished(*command: str) -> tuple[int, str]:
-    """Exit code and what was said. The environment has nothing of this process's that would change it."""
+async def finished(*command: str, seconds: float = _SECONDS) -> tuple[int, str]:
+    """Exit code and what was said. The environment has nothing of this process's that would change it.
+
+    After ``seconds`` it is ended, with what it has started.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command,
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     assert process.returncode is not None
     return process.returncode, output.decode()
