@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -60,6 +61,9 @@ def started(temporary: Path, dashboards: Path, traced: Received) -> Iterator[sub
         command(dashboards), stdout=subprocess.PIPE, text=True, env=environment(temporary) | named
     ) as process:
         yield process
+        process.terminate()  # if the test failed, so that what it has started ends, too
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
         process.kill()
 
 
