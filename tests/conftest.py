@@ -16,7 +16,10 @@ from tests.fakes.gateway import RunningGateway, config_for, running
 from tests.fakes.server import FakeServer, Script
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from tests.fakes.otlp import Received
+    from tests.spread import LongestFirst
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -27,6 +30,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for report in skipped:
             reporter.write_line(f"skipped, which counts as a failure here: {report.nodeid} {report.longrepr}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LongestFirst | None:
+    if config.option.dist != "loadfile":
+        return None
+    from tests.spread import LongestFirst  # here, for it imports xdist
+
+    return LongestFirst(config, log)
 
 
 StartFake = Callable[..., Awaitable[FakeServer]]
