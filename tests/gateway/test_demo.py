@@ -234,7 +234,7 @@ def test_children_end_with_their_scope(tmp_path: Path) -> None:
 def test_a_child_that_dies_says_why(tmp_path: Path) -> None:
     with Children(tmp_path) as children:
         child = children.start("engine", ["engine", "simulate", "--model", "no-such-model", "--port", "0"])
-        child.wait()
+        child.wait(60)
         with pytest.raises(Died, match=r"(?s)engine \(pid \d+\) ended with exit code \d.*engine\.log.*no-such-model"):
             children.require_alive()
 
