@@ -10,7 +10,7 @@ import pytest
 from .servers import VllmServers, vllm_servers
 
 _HERE = Path(__file__).parent
-_SECONDS = 600  # for one test, with the start of its servers
+_SECONDS = 1800  # for one test, with the start of its servers, beside much else
 
 
 @pytest.hookimpl(tryfirst=True)

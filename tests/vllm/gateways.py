@@ -15,7 +15,7 @@ from tests.fakes.http import Message, read_message
 
 from .servers import RunningVllm, until
 
-SECONDS = 120.0  # for an answer of two busy cores
+SECONDS = 300.0  # for an answer of two busy cores
 
 
 @contextlib.asynccontextmanager

@@ -20,8 +20,8 @@ from .gateways import ask, eventually, in_front_of
 from .servers import RunningVllm, VllmServers
 
 _MOST_STOPS = 4  # vLLM's limit: further marks are bad words
-_COLD_SECONDS = 400.0  # 100,000 tokens take 70 to 150 on two cores that have nothing else to do
-_FREED_SECONDS = 30.0  # vLLM ends the step that it is in
+_COLD_SECONDS = 1000.0  # 100,000 tokens take 70 to 150 on two cores that have nothing else to do
+_FREED_SECONDS = 120.0  # vLLM ends the step that it is in
 
 
 def code(server: RunningVllm, tokens: int, seed: int) -> str:
@@ -41,7 +41,7 @@ async def test_a_prompt_of_over_100_000_tokens_reaches_loop(start_vllm: VllmServ
     text = code(long, 102_000, seed=1)
     body = {"model": "auto", "messages": [{"role": "user", "content": text}], "max_tokens": 3, "stream": True}
     body["stream_options"] = {"include_usage": True}
-    settings = {"timeouts": {"stream_keep_alive": 5.0}}
+    settings = {"timeouts": {"stream_keep_alive": 5.0, "first_byte": _COLD_SECONDS}}
     async with in_front_of(short, long, **settings) as gateway, gateway.client() as client:
         async with asyncio.timeout(_COLD_SECONDS):
             client.send(post(CHAT, json.dumps(body).encode()))

@@ -18,7 +18,7 @@ from gateway.families import MODELS
 from .contract import Server
 from .sides import ENGINES, Engine, engine_of, gateway_before, simulated_servers
 
-_VLLM_SECONDS = 600  # for one test on vLLM, with the start of its servers
+_VLLM_SECONDS = 1800  # for one test on vLLM, with the start of its servers, beside much else
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -75,7 +75,7 @@ class Server:
 
     def connect(self) -> http.client.HTTPConnection:
         address = urlsplit(self.url)
-        return http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=60)
+        return http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=180)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPConnection:
         """Send a request and leave its answer unread. Underscores in header names become dashes."""

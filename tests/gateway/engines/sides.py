@@ -37,7 +37,7 @@ _SERVE = (
     "import sys; from gateway.engines.simulated.app import run; from gateway.engines.simulated.settings import *; "
     "run(SimulatedSettings.model_validate_json(sys.argv[1]))"
 )
-_START_SECONDS = 300.0  # vLLM: 20 on a quiet machine, 100 on a busy one
+_START_SECONDS = 600.0  # vLLM: 20 on a quiet machine, 160 on a busy one
 _STOP_SECONDS = 30.0
 # A server of either kind: one with vLLM's defaults, and one with all that changes its answers.
 _GUARDED_SETTINGS = {
