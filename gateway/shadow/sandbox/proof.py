@@ -45,7 +45,6 @@ def prove(
     with ExitStack() as stack:
         bait = stack.enter_context(Bait())
         slots = [stack.enter_context(Slot(level, python)) for _ in range(_LANES)]
-        bait.servers = [pid for slot in slots for pid in slot.processes()]
         trial = _Trial(bait, slots, told)
         rows = trial.run(attacks)
     return Proof(level, tuple(rows), perf_counter() - start)
@@ -57,6 +56,8 @@ class _Trial:
     def __init__(self, bait: Bait, slots: Sequence[Slot], told: Callable[[Row], None] | None) -> None:
         self._bait, self._slots, self._told = bait, slots, told
         self._rows: dict[str, Row] = {}
+        self._processes = {slot: slot.processes() for slot in slots}
+        self._watch_servers()
 
     def run(self, attacks: Sequence[Attack]) -> list[Row]:
         numbered = list(enumerate(attacks))
@@ -77,16 +78,33 @@ class _Trial:
                 return
             parts = ["attack", *([str(attack.second)] if attack.second else [])]
             mark = self._bait.mark(number)
-            outcomes = [slot.run(self._job(attack, mark, part)) for part in parts]
+            outcomes = [self._run(slot, self._job(attack, mark, part)) for part in parts]
             self._judge(attack, mark, outcomes)
 
     def _try_beside(self, number: int, attack: Attack, lanes: ThreadPoolExecutor) -> None:
         mark = self._bait.mark(number)
         running: list[Future[Outcome]] = [
-            lanes.submit(slot.run, self._job(attack, mark, part))
+            lanes.submit(self._run, slot, self._job(attack, mark, part))
             for slot, part in zip(self._slots, ("attack", str(attack.second)), strict=True)
         ]
         self._judge(attack, mark, [each.result() for each in running])
+
+    def _run(self, slot: Slot, job: Job) -> Outcome:
+        """A job that runs out of memory may take its server along, which is then no harm: its end says what happened.
+
+        Until it has ended nobody can tell whether its server has to live.
+        """
+        known = self._processes[slot]
+        self._bait.busy.update(known)
+        outcome = slot.run(job)
+        now = slot.processes()
+        self._processes[slot] = (known or now) if now else []  # none: the slot has ended its server itself
+        self._watch_servers()
+        self._bait.busy.difference_update(known)
+        return outcome
+
+    def _watch_servers(self) -> None:
+        self._bait.servers = [pid for slot in self._slots for pid in self._processes[slot]]
 
     def _job(self, attack: Attack, mark: str, part: str) -> Job:
         given = self._bait.given(mark, memory=attack.limits.memory, files=attack.limits.files)

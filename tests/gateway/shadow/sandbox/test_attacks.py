@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.shadow.sandbox import fork_server
 from gateway.shadow.sandbox.attacks import ATTACKS, LISTED, Attack
 from gateway.shadow.sandbox.attacks.verdict import Row
 from gateway.shadow.sandbox.enter import unreachable
@@ -91,3 +92,13 @@ def test_other_children_of_this_process_are_not_the_slots(level: Level, python: 
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked it yet
         (row,) = prove(level, python, [attack for attack in ATTACKS if attack.file == "mount"]).rows
     assert row.stopped, row.how
+
+
+def test_a_server_that_the_host_ends_itself_was_not_killed(
+    level: Level, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot with a memory cgroup does so if its server is slow to end what has run out of memory."""
+    monkeypatch.setattr(fork_server, "_LOOK_EVERY", 0.001)
+    tried = [attack for attack in ATTACKS if attack.file in ("hidden_memory", "mount")]
+    for row in prove(level, python, tried).rows:
+        assert row.stopped, row.how
