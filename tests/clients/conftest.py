@@ -32,7 +32,7 @@ THRESHOLD = 512
 # Steps of 16 tokens at four times real speed: 4,000 tokens take about a second, long enough to be cancelled. Nothing is
 # cached, so that they take it every time.
 SLOW_PREFILL = ("--max-num-batched-tokens", "16", "--max-num-seqs", "16", "--no-enable-prefix-caching")
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 INSTALLED = Path(__file__).parents[2] / ".clients"  # what `make test-clients` and `make test-agents` install
 _address = re.compile(r"http://127\.0\.0\.1:(\d+)").search
 
