@@ -27,9 +27,14 @@ LONGEST = (
     "tests/gateway/shadow/check/test_guard.py",
     "tests/gateway/test_odd_counts.py",
     "tests/gateway/shadow/sandbox/test_attacks.py",
+    "tests/gateway/traces/test_processes.py",
+    "tests/gateway/test_secrets.py",
+    "tests/gateway/test_openapi_fuzz.py",
+    "tests/gateway/shadow/threshold/test_measured.py",
+    "tests/gateway/shadow/live/test_distributed.py",
 )
-"""Half a minute or more, the longest first: none of them is left for the end, when other processes have nothing to do.
-After them comes who has the most tests."""
+"""Half a minute or more, the longest first, then a quarter in few tests: none of them is left for the end, when other
+processes have nothing to do. After them comes who has the most tests."""
 
 
 class LongestFirst(LoadFileScheduling):
