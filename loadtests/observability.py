@@ -3,8 +3,12 @@
 A part is switched off and on by turns within one gateway (see `turns`): metrics and log lines; these and the traces of
 one request in a hundred; such traces alone; and all traces. Spans go to an OTLP receiver, which is this process's and
 takes all. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and how many
-spans were sent and lost. Ends with 1 if an answer was wrong, or if for plain requests all of it with 1 % of the traces
-takes more than 15 us in the mean, our aim. `python -m loadtests.observability [--json] [--rounds N]`.
+spans were sent and lost.
+
+Spans are sent every 5 s, as usual, which may be in any turn, so that the sending of 1 % is in both columns; all of them
+are sent within their turn. So a hundredth of what all traces take is added to the cost of 1 %, which counts their
+making twice. Ends with 1 if an answer was wrong, or if this sum is more than 15 us for plain requests in the mean, our
+aim. `python -m loadtests.observability [--json] [--rounds N]`.
 """
 
 from __future__ import annotations
@@ -44,11 +48,12 @@ class Part:
 
 
 ALL_OF_IT = Part("metrics, lines, and 1 % of the traces", ("recording", "traces"), 0.01)
+ALL_TRACES = Part("all traces", ("traces",), 1.0)
 PARTS = (
     ALL_OF_IT,
     Part("metrics and lines", ("recording",), 0.0),
     Part("1 % of the traces", ("traces",), 0.01),
-    Part("all traces", ("traces",), 1.0),
+    ALL_TRACES,
 )
 # Plain requests and unpaced streams: what is recorded hangs on nothing else. Turns of a third of a second.
 MEASURED = tuple(replace(scenario, requests=scenario.requests // 12) for scenario in SCENARIOS[:2])
@@ -118,8 +123,9 @@ def switching(part: Part, upstreams: list[int], address: str) -> Iterator[tuple[
     settings, environment = {}, {"OTEL_SDK_DISABLED": "true"}
     if part.share:
         settings = {"traces": {"sample": part.share, "per_second": _UNLIMITED}}
-        # Spans are sent within about the turn that they are of; the usual 5 s would be many turns.
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "1000"}
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": address}
+        if part == ALL_TRACES:
+            environment["OTEL_BSP_SCHEDULE_DELAY"] = "200"  # milliseconds: less than turns settle
     with tempfile.TemporaryDirectory() as folder:
         serves = serving(pathlib.Path(folder), "x", upstreams, settings, environment, command(*part.switched))
         with serves as (port, process):
@@ -134,14 +140,20 @@ def main() -> int:
     console = Console(stderr=options.json)
     rows, counts = measured(options.rounds, console)
     if options.json:
-        found = [
+        parts = [
             {"part": part.name, "rows": [asdict(row) for row in rows[part]], "spans": counts[part]} for part in PARTS
         ]
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        sums = {scenario.name: with_sending(rows, number) for number, scenario in enumerate(MEASURED)}
+        sys.stdout.write(json.dumps({"parts": parts, "with_sending": sums}, indent=2) + "\n")
     else:
         show(rows, counts, console)
     exact = all(row.exact for found in rows.values() for row in found)
-    return 0 if exact and rows[ALL_OF_IT][0].more <= AIM else 1
+    return 0 if exact and with_sending(rows, 0) <= AIM else 1
+
+
+def with_sending(rows: dict[Part, list[Row]], number: int) -> float:
+    """Microseconds that all of it takes, of the scenario with this number."""
+    return rows[ALL_OF_IT][number].more + ALL_OF_IT.share * rows[ALL_TRACES][number].more
 
 
 def show(rows: dict[Part, list[Row]], counts: dict[Part, dict[str, int]], console: Console) -> None:
@@ -153,6 +165,8 @@ def show(rows: dict[Part, list[Row]], counts: dict[Part, dict[str, int]], consol
         console.print(table)
         if part.share:
             console.print(f"{counts[part].get('sent', 0):,} spans sent, {counts[part].get('lost', 0):,} lost")
+    for number, scenario in enumerate(MEASURED):
+        console.print(f"{scenario.name}: {with_sending(rows, number):.1f} us with the sending of 1 % of the traces")
 
 
 if __name__ == "__main__":
