@@ -53,7 +53,7 @@ class ShadowSettings(Settings):
         examples=[{"codegeex4-all-9b": 0.5}],
     )
     most_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        default=5, description="samples that each gateway process copies; more are dropped, and counted"
+        default=2, description="samples that each gateway process copies; more are dropped, and counted"
     )
     suites: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=(OWN_SUITE,), description="tasks that prompts are compared with: five, or JSONL files"

@@ -3,9 +3,9 @@
 Two gateways in front of the same simulated model servers take the same streams by turns, at times drawn once: one of
 them samples every request, and the process beside it matches and stores them and runs the answers' tests in the
 sandbox meanwhile. Prompts are tasks of the suite five, so every request comes to a verdict. What is left to score
-after a turn is waited for, or it would burden the next one. Prints the ratio of the 99th percentiles (all rounds
-together) with a 95 % interval by resampling rounds, verdicts a minute and the share that was dropped.
-`python -m loadtests.shadow_latency [--json] [--rounds N] [--rate R]`.
+after a turn is waited for, or it would burden the next one. Prints the ratio of the 99th percentiles of a round's two
+turns, as the geometric mean over rounds with a 95 % interval; the 99th percentiles of all rounds together, verdicts a
+minute and the share that was dropped. `python -m loadtests.shadow_latency [--json] [--rounds N] [--rate R]`.
 
 The model servers' times are those of a preset (computed, not measured); they and this client share the machine's cores
 with the gateways and the scorer.
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import pathlib
 import random
 import re
@@ -26,10 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import mul
 
 from rich.console import Console
 from rich.progress import track
@@ -40,12 +39,12 @@ from gateway.demo.tokenizer import cached_tokenizer
 from gateway.shadow.suites.load import load
 from loadtests.overhead import KEY, free_port
 from loadtests.shadow import MODELS, gateway, metrics_of, shadow_counts
+from loadtests.turns import FEWEST_ROUNDS, T_OF_20
 
 _PRESETS = ("codegeex4-9b-h100", "iquest-40b-loop-tp4-h100")
 _TURN = 12.0  # seconds
 _TOKENS = 16
 _WORST = 0.99
-_RESAMPLED = 2_000
 _LONGEST_WAIT = 180.0
 _ENOUGH = 1.05
 
@@ -137,39 +136,11 @@ def worst(values: Sequence[float]) -> float:
     return ordered[min(int(_WORST * len(ordered)), len(ordered) - 1)]
 
 
-class Tail:
-    """The 99th percentile of rounds that may be taken several times, from values sorted once: falling, with the round
-    that each is of."""
-
-    def __init__(self, rounds: Sequence[Sequence[float]]) -> None:
-        self._sizes = [len(values) for values in rounds]
-        self._falling = sorted(((value, number) for number, one in enumerate(rounds) for value in one), reverse=True)
-
-    def worst(self, taken: Sequence[int]) -> float:
-        """`taken`: how often each round is."""
-        size = sum(map(mul, self._sizes, taken))
-        left = size - min(int(_WORST * size), size - 1)
-        for value, number in self._falling:
-            left -= taken[number]
-            if left <= 0:
-                return value
-        raise ValueError("there is nothing in these rounds")
-
-
 def ratio(rounds: Sequence[tuple[Turn, Turn]], part: str) -> tuple[float, float, float]:
-    """Of the 99th percentiles, on to off, with its interval."""
-    off, on = (Tail([getattr(turn, part) for turn in turns]) for turns in zip(*rounds, strict=True))
-    drawn, count = random.Random(1), range(len(rounds))
-
-    def of(taken: Sequence[int]) -> float:
-        return on.worst(taken) / off.worst(taken)
-
-    resampled = []
-    for _ in range(_RESAMPLED):
-        chosen = Counter(drawn.choices(count, k=len(rounds)))
-        resampled.append(of([chosen[number] for number in count]))
-    resampled.sort()
-    return of([1] * len(rounds)), resampled[int(0.025 * _RESAMPLED)], resampled[int(0.975 * _RESAMPLED)]
+    """Of a round's 99th percentiles, on to off: the geometric mean over rounds, and its 95 % interval."""
+    logs = [math.log(worst(getattr(on, part)) / worst(getattr(off, part))) for off, on in rounds]
+    mean, half = statistics.mean(logs), T_OF_20 * statistics.stdev(logs) / len(logs) ** 0.5
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
 def measured(rounds: int, rate: float, console: Console) -> tuple[list[tuple[Turn, Turn]], dict[str, float]]:
@@ -222,7 +193,7 @@ def wait_until_listening(port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--rounds", type=int, default=16, choices=range(4, 61), metavar="4-60")
+    parser.add_argument("--rounds", type=int, default=40, choices=range(FEWEST_ROUNDS, 101), metavar="20-100")
     parser.add_argument("--rate", type=float, default=36.0, help="requests a second (default: %(default)s)")
     options = parser.parse_args()
     console = Console(stderr=options.json)

@@ -20,9 +20,9 @@ from loadtests.overhead import Scenario, load, sample
 from loadtests.switched import OFF, ON
 
 FEWEST_ROUNDS = 20
-# Of Student's t, 97.5 %, for so many rounds; for more it is less, and the interval a little too wide.
-# https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm
-_T = 2.093
+T_OF_20 = 2.093
+"""Student's t, 97.5 %, of so many rounds; for more it is less, and an interval a little too wide.
+https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm"""
 
 
 @dataclass
@@ -76,6 +76,6 @@ def row(name: str, turns: Sequence[tuple[float, float]], *, exact: bool) -> Row:
     """`turns`: of each round, off and on."""
     differences = [on - off for off, on in turns]
     more = statistics.mean(differences)
-    half = _T * statistics.stdev(differences) / len(turns) ** 0.5
+    half = T_OF_20 * statistics.stdev(differences) / len(turns) ** 0.5
     off, on = (statistics.mean(column) for column in zip(*turns, strict=True))
     return Row(name, off, on, more, more - half, more + half, exact)

@@ -157,7 +157,7 @@ async def test_nothing_secret_is_in_logs_metrics_traces_or_the_store(
         "MODEL_SERVER_KEY": SERVER_KEY,
     }
     async with serve_process(config, environment=environment, log=log) as gateway:
-        await gateway.says("shadow-eval: scoring at level", seconds=90)
+        await gateway.says("shadow-eval: scoring at level", seconds=200)
         scene = Scene(gateway, key)
         await tapped(scene)
         await scene.all_kinds()

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from loadtests.comparison import doubts, percentile, summary
 from loadtests.people import curves, prompts, sse
 from loadtests.people.checks import Answer, Expected, WrongContent, failure
-from loadtests.shadow_latency import Tail, worst
+from loadtests.shadow_latency import Turn, ratio
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,13 +146,14 @@ def test_a_busy_machine_is_doubted() -> None:
     assert len(doubts({"setups": busy})) == 2
 
 
-_ROUNDS = st.lists(st.tuples(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 3)), min_size=1, max_size=8)
-
-
-@given(_ROUNDS)
-def test_the_tail_of_rounds_taken_several_times_is_that_of_all_their_values(
-    rounds: list[tuple[list[float], int]],
-) -> None:
-    values = [value for one, times in rounds for value in one * times]
-    assume(values)
-    assert Tail([one for one, _ in rounds]).worst([times for _, times in rounds]) == worst(values)
+def test_the_ratio_of_turns_is_that_of_each_round_s_own_tails() -> None:
+    """A round in which all was slow, for both, weighs no more than another."""
+    values = [0.001 * number for number in range(1, 201)]
+    rounds = [
+        (Turn(first=[slow * value for value in values]), Turn(first=[slow * more * value for value in values]))
+        for slow, more in ((1, 1.1), (50, 1.1), (1, 1.1), (3, 1.1))
+    ]
+    assert [round(found, 9) for found in ratio(rounds, "first")] == [1.1, 1.1, 1.1]
+    found, low, high = ratio([*rounds, (rounds[0][1], rounds[0][0])], "first")
+    assert low < found < high
+    assert abs(found - 1.1 ** (3 / 5)) < 1e-9

@@ -25,7 +25,7 @@ def main() -> int:
         if not data:
             return 0
         line += data
-    _be_nice()
+    os.nice(_NICE)
     pause = _FIRST_PAUSE
     while True:
         started = time.monotonic()
@@ -34,16 +34,6 @@ def main() -> int:
         pause = _FIRST_PAUSE if time.monotonic() - started > _LONG_LIFE else min(2 * pause, _LONGEST_PAUSE)
         if select.select([0], [], [], pause)[0]:
             return 0
-
-
-def _be_nice() -> None:
-    """To all processes, and to other sessions, between which Linux may share alike whatever their processes say."""
-    os.nice(_NICE)
-    try:
-        with open("/proc/self/autogroup", "w") as file:
-            file.write(str(_NICE))
-    except OSError:  # there are none, or they were changed a moment ago: the kernel allows that ten times a second
-        pass
 
 
 def _run_once(line: bytes) -> int:

@@ -80,7 +80,7 @@ async def test_all_is_emitted_as_it_is_registered(fakes: StartFake, beside: Besi
     with receiver(HTTP) as received:
         environment = {**beside.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
         async with serve_process(config, environment=environment) as gateway:
-            await gateway.says("shadow-eval: scoring at level", seconds=90)
+            await gateway.says("shadow-eval: scoring at level", seconds=200)
             found = await all_there(gateway)
     assert_as_registered(found, names.ALL)
     for outcome in ("ok", "client_error", "upstream_error", "cancelled"):

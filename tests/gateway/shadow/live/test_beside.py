@@ -80,7 +80,7 @@ class Beside:
             with open_store(f"sqlite:///{self.store}") as store:
                 return [gap for gap in store.evidence.gaps() if gap.since >= since and gap.until is not None]
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while not (found := await asyncio.to_thread(look)):  # noqa: ASYNC110 (another process does it)
                 await asyncio.sleep(0.1)
         return found[0]
@@ -110,7 +110,7 @@ async def ask_until_stored(gateway: ServeProcess, beside: Beside, known: int = 0
 
 
 async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, str]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while True:
             families = text_string_to_metric_families((await gateway.ask(get("/metrics"))).body.decode())
             found = (each for family in families for each in family.samples if each.name == name)
@@ -120,7 +120,7 @@ async def metric_above_zero(gateway: ServeProcess, name: str, labels: dict[str, 
 
 async def listened_to(gateway: ServeProcess) -> None:
     """No request is lost from now on: the process beside has told the gateway its metrics."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while b"\nyardstick_shadow_held " not in (await gateway.ask(get("/metrics"))).body:  # noqa: ASYNC110 (as above)
             await asyncio.sleep(0.1)
 
@@ -151,7 +151,7 @@ async def test_a_live_request_becomes_a_pair_with_verdicts(fakes: StartFake, bes
     short, long = await fakes(script=right_or_wrong), await fakes(script=right_or_wrong, name=LONG)
     config = beside.write({SHORT: [short.url], LONG: [long.url]}, mirror={"enabled": True})
     async with serve_process(config, environment=beside.environment) as gateway:
-        await gateway.says("shadow-eval: scoring at level", seconds=90)
+        await gateway.says("shadow-eval: scoring at level", seconds=200)
         await ask_until_stored(gateway, beside)
         found = await beside.drawn(lambda drawn: any(not each.open and len(each.runs) == 2 for each in drawn))
         gateway.signal(signal.SIGTERM)
@@ -173,11 +173,11 @@ async def test_verdicts_become_events_and_are_counted(fakes: StartFake, beside: 
     with receiver(HTTP) as received:
         environment = {**beside.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
         async with serve_process(config, environment=environment) as gateway:
-            await gateway.says("shadow-eval: scoring at level", seconds=90)
+            await gateway.says("shadow-eval: scoring at level", seconds=200)
             await ask_until_stored(gateway, beside)
             request = post(CHAT, chat(content=TASK.instruct_prompt), [("x-request-id", "from-the-client")])
             assert (await gateway.ask(request)).header(b"x-request-id") == b"from-the-client"
-            await until(lambda: "from-the-client" in answered(received), seconds=60)
+            await until(lambda: "from-the-client" in answered(received), seconds=150)
             await metric_above_zero(gateway, "yardstick_shadow_events_total", {"outcome": "sent"})
             gateway.signal(signal.SIGTERM)
             assert await gateway.ended() == 0

@@ -80,7 +80,7 @@ class Traffic:
 
     async def _once(self, enough: Callable[[dict[str, Outcome | None]], bool]) -> dict[str, Outcome | None]:
         wanted = set(self.asked)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while True:
                 known = await asyncio.to_thread(self._look)
                 found = {name: known[name] for name in wanted if name in known}
@@ -102,7 +102,7 @@ async def live(fakes: StartFake, beside: Beside, store: str, queue: str) -> Asyn
     short = await fakes(script=slowly_wrong)
     config = beside.write({SHORT: [short.url]}, store=store, queue=queue)
     async with serve_process(config, environment=beside.environment) as gateway:
-        await gateway.says("shadow-eval: scoring at level", seconds=90)
+        await gateway.says("shadow-eval: scoring at level", seconds=200)
         await listened_to(gateway)
         traffic = Traffic(gateway, store)
         await traffic.ask(BACKLOG)
@@ -141,7 +141,7 @@ async def test_the_store_is_killed_and_started_again(
             await traffic.ask(BACKLOG)  # which only the process beside can hold now
             started = wall()
             await asyncio.to_thread(postgres.start)
-            await traffic.gateway.says("the store is available again; nothing was lost", seconds=60)
+            await traffic.gateway.says("the store is available again; nothing was lost", seconds=150)
     told = report(traffic)
     (gap,) = told["gaps"]
     assert gap["why"] == STORE_AWAY
@@ -165,7 +165,7 @@ async def test_the_queue_is_killed_and_started_again(
             await traffic.ask(BACKLOG)
         await traffic.scored()
         await asyncio.to_thread(redis.start)
-        await traffic.gateway.says("the queue of shadow-eval is available again", seconds=60)
+        await traffic.gateway.says("the queue of shadow-eval is available again", seconds=150)
         await traffic.ask(BACKLOG)
     told = report(traffic)
     assert told["gaps"] == []

@@ -42,7 +42,7 @@ class Listening:
         queue.listen([suite], self._rung.set)
 
     async def first(self) -> str:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while not (found := self._queue.take(1)):
                 await asyncio.to_thread(self._rung.wait, 1)
                 self._rung.clear()
@@ -72,7 +72,7 @@ async def test_it_may_score_beside_the_gateway_as_well(fakes: StartFake, beside:
     short = await fakes(script=right_or_wrong)
     config = beside.write({SHORT: [short.url]}, scorers=1, queue=redis.url)
     async with serve_process(config, environment=beside.environment) as gateway:
-        await gateway.says("shadow-eval: scoring at level", seconds=90)
+        await gateway.says("shadow-eval: scoring at level", seconds=200)
         await ask_until_stored(gateway, beside)
         drawn = await beside.drawn(lambda drawn: bool(drawn) and not any(each.open for each in drawn))
         gateway.signal(signal.SIGTERM)
