@@ -26,7 +26,7 @@ observe: setup    ## engines, gateway, traffic and a Prometheus (apt-get install
 	@$(BIN)/yardstick observe $(if $(ONCE),--once) $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
 # Files of tests at once, in processes of their own (1: one after the other, in this process, for debuggers).
-AT_ONCE ?= 3
+AT_ONCE ?= 2
 SPREAD := $(if $(filter-out 1,$(AT_ONCE)),-n $(AT_ONCE) --dist loadfile)
 
 test: setup       ## everything that needs no extra server (AT_ONCE=1: one test after the other)
