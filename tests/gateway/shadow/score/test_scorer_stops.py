@@ -28,6 +28,7 @@ def test_ctrl_c_does_not_wait_for_slots_that_start(level: Level, tmp_path: Path)
     stuck = Stuck(tmp_path / "environment", bare_python())
     slots = list[Slot]()
     pipe: Future[int] = Future()
+    over = threading.Event()
 
     def new_slot() -> Slot:
         slots.append(Slot(level, stuck.python, preload=[MODULE]))
@@ -35,13 +36,17 @@ def test_ctrl_c_does_not_wait_for_slots_that_start(level: Level, tmp_path: Path)
 
     def press() -> None:
         pipe.set_result(stuck.wait_until_importing())
-        os.kill(os.getpid(), signal.SIGINT)
+        if not over.is_set():  # else nobody would be there to take it, and all tests would end
+            os.kill(os.getpid(), signal.SIGINT)
 
     pressing = threading.Thread(target=press)
     pressing.start()
     scorer = Scorer(Checker(level, Limits()), new_slot, workers=2)
-    with pytest.raises(KeyboardInterrupt):
-        list(scorer.score([Sample(task(), "    return 7", 1)] * 3))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(scorer.score([Sample(task(), "    return 7", 1)] * 3))
+    finally:
+        over.set()
     pressing.join()
     os.close(pipe.result())
     assert [slot.processes() for slot in slots] == [[]] * len(slots)
