@@ -34,8 +34,10 @@ from loadtests.turns import FEWEST_ROUNDS, Row
 
 _YARDSTICK = (str(pathlib.Path(sys.executable).parent / "yardstick"),)
 MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
-_TURN = {"unary": 1000, "unpaced": 100, "paced": 300, "400": 400}
-"""Requests of a scenario in one turn, by its name's first word: about as many as a second brings."""
+TURNS = tuple(
+    replace(scenario, requests=requests) for scenario, requests in zip(SCENARIOS, (1000, 100, 300, 400), strict=True)
+)
+"""As many requests as about a second brings."""
 
 
 @contextlib.contextmanager
@@ -129,9 +131,8 @@ def main() -> int:
             running = stack.enter_context(one)
             found = []
             before, _ = shadow_counts(running[0])
-            for scenario in track(SCENARIOS, "measuring", console=console):
-                part = replace(scenario, requests=_TURN[scenario.name.split()[0]])
-                row = turns.compared(part, running, upstreams[bool(scenario.size)], options.rounds)
+            for scenario in track(TURNS, "measuring", console=console):
+                row = turns.compared(scenario, running, upstreams[bool(scenario.size)], options.rounds)
                 counts, _ = shadow_counts(running[0])
                 sampled, dropped = (counts[name] - before[name] for name in ("sampled", "dropped"))
                 found.append((row, int(sampled), int(dropped)))
