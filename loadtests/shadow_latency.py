@@ -223,6 +223,7 @@ def show(
                 "ratio": row[0],
                 "low": row[1],
                 "high": row[2],
+                "rounds": [[worst(getattr(turn, parts[name])) for turn in turns] for turns in rounds],
             }
             for name, row in rows.items()
         }
