@@ -25,9 +25,10 @@ demo: setup       ## two simulated model servers (ENGINE=vllm: real ones), the g
 observe: setup    ## engines, gateway, traffic and a Prometheus (apt-get install prometheus), to be looked at (ONCE=1: ask every query, end)
 	@$(BIN)/yardstick observe $(if $(ONCE),--once) $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
-# Files of tests at once, in processes of their own (1: one after the other, in this process, for debuggers).
+# Files of tests at once, in processes of their own (1: one after the other, in this process, for debuggers). If one of
+# them dies, all end and say in which test: with another in its place they may wait for ever.
 AT_ONCE ?= 2
-SPREAD := $(if $(filter-out 1,$(AT_ONCE)),-n $(AT_ONCE) --dist loadfile)
+SPREAD := $(if $(filter-out 1,$(AT_ONCE)),-n $(AT_ONCE) --dist loadfile --max-worker-restart=0)
 
 test: setup       ## everything that needs no extra server (AT_ONCE=1: one test after the other)
 	@$(BIN)/pytest $(SPREAD)

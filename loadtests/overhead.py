@@ -31,6 +31,7 @@ from rich.table import Table
 HERE = pathlib.Path(__file__).parent
 KEY = "sk-ys-overhead-benchmark"
 TICKS = os.sysconf("SC_CLK_TCK")
+_UNLIMITED = 1 << 40
 QUESTION = "Write a function that parses an ISO 8601 date string. Explain the corner cases."
 
 
@@ -134,15 +135,19 @@ def request(port: int, body: bytes) -> bytes:
     return f"{head}authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def load(port: int, scenario: Scenario, expected: bytes | None) -> list[Client]:
+async def load(port: int, scenario: Scenario, expected: bytes | None, seconds: float = 0.0) -> list[Client]:
+    """As many requests as the scenario has, or for so many seconds."""
     budget = [scenario.requests]
     loop = asyncio.get_running_loop()
+    if seconds:
+        budget[0] = _UNLIMITED
+        loop.call_later(seconds, budget.__setitem__, 0, 0)
     clients = []
     for _ in range(min(scenario.concurrency, scenario.requests)):
         client = Client(request(port, scenario.body()), budget, expected, loop.create_future())
         await loop.create_connection(functools.partial(_same, client), "127.0.0.1", port)
         clients.append(client)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(seconds + 120):
         for client in clients:
             await client.over
     return clients

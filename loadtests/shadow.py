@@ -2,9 +2,10 @@
 
 The tap of one gateway is switched off and on by turns (see `turns`), in front of fake model servers; beside it runs the
 real process that matches and stores. Its own CPU is not counted: it is another process's, for which the machine needs
-room. Prints the mean of the differences between turns of a round, with a 95 % interval over rounds, and the share of
-the samples that was copied, which is what costs: the fewer requests a second, the more of them.
-`python -m loadtests.shadow [--json] [--rounds N] [--most-per-second N]`.
+room. Prints the mean of the differences between turns, with a 95 % interval, and the share of the samples that was
+copied, which is what costs: the fewer requests a second, the more of them. (Half of the time nothing is sampled, so
+that the limit lets twice the share of the samples through that it would otherwise.)
+`python -m loadtests.shadow [--json] [--seconds N] [--most-per-second N]`.
 """
 
 from __future__ import annotations
@@ -22,22 +23,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import turns
-from loadtests.overhead import HERE, KEY, SCENARIOS, free_port, wait_ready
-from loadtests.turns import FEWEST_ROUNDS, Row
+from loadtests.overhead import HERE, KEY, free_port, wait_ready
+from loadtests.turns import COLUMNS, LARGE, PLAIN, STREAM, Row, Switched, command, compared
 
 _YARDSTICK = (str(pathlib.Path(sys.executable).parent / "yardstick"),)
 MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
-TURNS = tuple(
-    replace(scenario, requests=requests) for scenario, requests in zip(SCENARIOS, (1000, 100, 300, 400), strict=True)
-)
-"""As many requests as about a second brings."""
 
 
 @contextlib.contextmanager
@@ -117,7 +113,7 @@ def metrics_of(port: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--rounds", type=int, default=100, choices=range(FEWEST_ROUNDS, 1001), metavar="20-1000")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of load, for each row (default: %(default)g)")
     parser.add_argument("--most-per-second", type=float, metavar="N", help="the setting, if not its default")
     options = parser.parse_args()
     console = Console(stderr=options.json)
@@ -126,14 +122,16 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             folder = pathlib.Path(name)
-            own = turns.command("tap")
+            file = folder / "turns.json"
+            own = command("tap", file)
             one = gateway(folder, upstreams, sampled=True, most=options.most_per_second, command=own)
-            running = stack.enter_context(one)
+            port, process = stack.enter_context(one)
             found = []
-            before, _ = shadow_counts(running[0])
-            for scenario in track(TURNS, "measuring", console=console):
-                row = turns.compared(scenario, running, upstreams[bool(scenario.size)], options.rounds)
-                counts, _ = shadow_counts(running[0])
+            before, _ = shadow_counts(port)
+            for scenario in track((PLAIN, STREAM, LARGE), "measuring", console=console):
+                running = Switched(port, process, file)
+                row = compared(scenario, running, upstreams[bool(scenario.size)], options.seconds)
+                counts, _ = shadow_counts(port)
                 sampled, dropped = (counts[name] - before[name] for name in ("sampled", "dropped"))
                 found.append((row, int(sampled), int(dropped)))
                 before = counts
@@ -151,12 +149,10 @@ def show(found: list[tuple[Row, int, int]], console: Console, *, as_json: bool) 
         told = [asdict(row) | {"sampled": sampled, "dropped": dropped} for row, sampled, dropped in found]
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    table = Table("CPU us a request", "none sampled", "every one sampled", "more", "95 %", "sampled", "copied")
+    table = Table(*COLUMNS, "sampled", "copied")
     for row, sampled, dropped in found:
-        cells = (f"{row.off:.0f}", f"{row.on:.0f}", f"{row.more:.1f}", f"{row.low:.1f} to {row.high:.1f}")
         copied = f"{(sampled - dropped) / sampled:.1%}" if sampled else ""
-        name = row.scenario if row.exact else f"{row.scenario}: WRONG ANSWERS"
-        table.add_row(name, *cells, f"{sampled:,}", copied)
+        table.add_row(*row.cells(), f"{sampled:,}", copied)
     console.print(table)
 
 

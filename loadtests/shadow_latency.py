@@ -39,7 +39,7 @@ from gateway.demo.tokenizer import cached_tokenizer
 from gateway.shadow.suites.load import load
 from loadtests.overhead import KEY, free_port
 from loadtests.shadow import MODELS, gateway, metrics_of, shadow_counts
-from loadtests.turns import FEWEST_ROUNDS, T_OF_20
+from loadtests.turns import T_OF_20
 
 _PRESETS = ("codegeex4-9b-h100", "iquest-40b-loop-tp4-h100")
 _TURN = 12.0  # seconds
@@ -47,6 +47,7 @@ _TOKENS = 16
 _WORST = 0.99
 _LONGEST_WAIT = 180.0
 _ENOUGH = 1.05
+_FEWEST_ROUNDS = 20
 
 
 @dataclass
@@ -193,7 +194,7 @@ def wait_until_listening(port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--rounds", type=int, default=40, choices=range(FEWEST_ROUNDS, 101), metavar="20-100")
+    parser.add_argument("--rounds", type=int, default=40, choices=range(_FEWEST_ROUNDS, 101), metavar="20-100")
     parser.add_argument("--rate", type=float, default=36.0, help="requests a second (default: %(default)s)")
     options = parser.parse_args()
     console = Console(stderr=options.json)

@@ -1,81 +1,119 @@
 """A part of the gateway switched off and on by turns, within one process: what it costs of that process's CPU.
 
-Two processes of the same program differ by more than what is looked for (20 us of 110 a request were seen), and one
-differs from itself minutes later; so turns are short, many, and compared with their neighbours. CPU is read from the
-process's own clock, in nanoseconds: its threads are in it, its children are not.
+Two processes of the same program differ by more than what is looked for (20 us of 110 a request were seen), and so
+does one from itself, from one second to the next (31 us of 150, whether it was measured for a third of a second or for
+more). So a turn is a tenth of a second, in a load that goes on, and compared with its neighbours. What is done later
+for many requests, by threads of its own, is in no turn: it is added, for as many requests as had it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import uvloop
 
-from loadtests.overhead import Scenario, load, sample
-from loadtests.switched import OFF, ON
+from loadtests.overhead import SCENARIOS, Scenario, load, sample
+from loadtests.switched import BEGIN, END
 
-FEWEST_ROUNDS = 20
+BLOCKS = 20
+"""Of turns: what the interval is of. One after the other, blocks are of seconds, and differ as these do."""
 T_OF_20 = 2.093
-"""Student's t, 97.5 %, of so many rounds; for more it is less, and an interval a little too wide.
+"""Student's t, 97.5 %, of so many blocks or rounds; for more it is less, and an interval a little too wide.
 https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm"""
+
+PLAIN, STREAM = SCENARIOS[0], replace(SCENARIOS[1], name="unpaced stream of 128 chunks, one at a time", concurrency=1)
+"""Of streams one at a time: of 16 at once a turn would have 16 more or less, as they end together."""
+LARGE = SCENARIOS[3]
+
+WARMING = 50
+"""Requests of each client before turns begin."""
+_TURN = 0.1  # seconds
+_SENDING = 6.0
+"""Seconds after the load until all of its spans are sent, of which the SDK sends what it has every 5 s."""
 
 
 @dataclass
 class Row:
-    """CPU microseconds a request. `low` and `high`: the 95 % interval of `more`."""
+    """CPU microseconds a request. `low` and `high`: the 95 % interval of `more`. `later`: the part of it that threads
+    of its own take."""
 
     scenario: str
+    requests: int
     off: float
-    on: float
     more: float
     low: float
     high: float
+    later: float
     exact: bool
 
-
-def command(*parts: str) -> tuple[str, ...]:
-    """In place of `yardstick`."""
-    return (sys.executable, "-m", "loadtests.switched", ",".join(parts))
-
-
-def cpu_ns(process: int) -> int:
-    """CPU time of a process and its threads; see clock_getcpuclockid(3) for how its clock is called."""
-    return time.clock_gettime_ns((~process << 3) | 2)
+    def cells(self) -> tuple[str, ...]:
+        """Of `COLUMNS`."""
+        name = self.scenario if self.exact else f"{self.scenario}: WRONG ANSWERS"
+        between = f"{self.low:.1f} to {self.high:.1f}"
+        return name, f"{self.requests:,}", f"{self.off:.0f}", f"{self.more:.1f}", between, f"{self.later:.1f}"
 
 
-def compared(scenario: Scenario, gateway: tuple[int, int], upstream: int, rounds: int, settling: float = 0.3) -> Row:
-    """`gateway`: port and process, started by `command`. `upstream`: a port whose answers it is to give.
+COLUMNS = ("CPU us a request", "requests", "off", "more when on", "95 %", "of it by threads")
 
-    `settling`: seconds in which what a turn leaves to be written or sent is, which count as the turn's.
-    """
-    port, process = gateway
+
+@dataclass(frozen=True)
+class Switched:
+    """A gateway that `command` started, which writes to `file`."""
+
+    port: int
+    process: int
+    file: Path
+
+
+def command(part: str, file: Path) -> tuple[str, ...]:
+    """In place of `yardstick`. `part`: see `switched`."""
+    return (sys.executable, "-m", "loadtests.switched", part, str(_TURN), str(file))
+
+
+def compared(scenario: Scenario, gateway: Switched, upstream: int, seconds: float) -> Row:
+    """`upstream`: a port whose answers it is to give. `seconds`: of load, after a warm-up."""
     expected = uvloop.run(sample(upstream, scenario))
-    turns: list[tuple[float, float]] = []
-    wrong = 0
-    for number in range(-1, rounds):  # the first one warms
-        spent = {}
-        for way in (OFF, ON) if number % 2 == 0 else (ON, OFF):
-            os.kill(process, way)
-            time.sleep(0.05)
-            before = cpu_ns(process)
-            clients = uvloop.run(load(port, scenario, expected))
-            time.sleep(settling)
-            spent[way] = (cpu_ns(process) - before) / 1e3 / sum(client.done for client in clients)
-            wrong += sum(client.done - client.exact for client in clients)
-        if number >= 0:
-            turns.append((spent[OFF], spent[ON]))
-    return row(scenario.name, turns, exact=not wrong)
+    uvloop.run(load(gateway.port, replace(scenario, requests=WARMING * scenario.concurrency), expected))
+    gateway.file.unlink(missing_ok=True)
+    os.kill(gateway.process, BEGIN)
+    clients = uvloop.run(load(gateway.port, scenario, expected, seconds))
+    time.sleep(_SENDING)
+    os.kill(gateway.process, END)
+    end = time.monotonic() + 30
+    while not gateway.file.exists():
+        if time.monotonic() > end:
+            raise SystemExit(f"the gateway did not write what it measured to {gateway.file} within 30 s")
+        time.sleep(0.05)
+    said = json.loads(gateway.file.read_text())
+    return row(scenario.name, said["turns"], said["helpers"], exact=all(each.exact == each.done for each in clients))
 
 
-def row(name: str, turns: Sequence[tuple[float, float]], *, exact: bool) -> Row:
-    """`turns`: of each round, off and on."""
-    differences = [on - off for off, on in turns]
-    more = statistics.mean(differences)
-    half = T_OF_20 * statistics.stdev(differences) / len(turns) ** 0.5
-    off, on = (statistics.mean(column) for column in zip(*turns, strict=True))
-    return Row(name, off, on, more, more - half, more + half, exact)
+def row(name: str, turns: Sequence[tuple[bool, int, int]], helpers: dict[str, int], *, exact: bool) -> Row:
+    """`turns`: whether it was on, requests that ended, and nanoseconds. `helpers`: nanoseconds by thread, of all.
+
+    Raises ValueError if there are too few turns: two in each block, of each kind.
+    """
+    size = len(turns) // BLOCKS // 4 * 4
+    if not size:
+        raise ValueError(f"{len(turns)} turns are too few for {BLOCKS} blocks of at least 4: load it for longer")
+    later = sum(helpers.values()) / 1e3 / sum(count for on, count, _ in turns if on)
+    turns = turns[: size * BLOCKS]
+    blocks = [turns[first : first + size] for first in range(0, len(turns), size)]
+    differences = [_spent(block, on=True) - _spent(block, on=False) for block in blocks]
+    requests = sum(count for _, count, _ in turns)
+    more = statistics.mean(differences) + later
+    half = T_OF_20 * statistics.stdev(differences) / BLOCKS**0.5
+    return Row(name, requests, _spent(turns, on=False), more, more - half, more + half, later, exact)
+
+
+def _spent(turns: Sequence[tuple[bool, int, int]], *, on: bool) -> float:
+    """Microseconds a request, in the turns of this kind."""
+    chosen = [(count, spent) for was, count, spent in turns if was is on]
+    return sum(spent for _, spent in chosen) / 1e3 / sum(count for count, _ in chosen)
