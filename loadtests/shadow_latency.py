@@ -4,8 +4,8 @@ Two gateways in front of the same simulated model servers take the same streams 
 them samples every request, and the process beside it matches and stores them and runs the answers' tests in the
 sandbox meanwhile. Prompts are tasks of the suite five, so every request comes to a verdict. What is left to score
 after a turn is waited for, or it would burden the next one. Prints the ratio of the 99th percentiles of a round's two
-turns, as the geometric mean over rounds with a 95 % interval; the 99th percentiles of all rounds together, verdicts a
-minute and the share that was dropped. `python -m loadtests.shadow_latency [--json] [--rounds N] [--rate R]`.
+turns, as the median over rounds with a 95 % interval; the 99th percentiles of all rounds together, verdicts a minute
+and the share that was dropped. `python -m loadtests.shadow_latency [--json] [--rounds N] [--rate R]`.
 
 The model servers' times are those of a preset (computed, not measured); they and this client share the machine's cores
 with the gateways and the scorer.
@@ -39,7 +39,6 @@ from gateway.demo.tokenizer import cached_tokenizer
 from gateway.shadow.suites.load import load
 from loadtests.overhead import KEY, free_port
 from loadtests.shadow import MODELS, gateway, metrics_of, shadow_counts
-from loadtests.turns import T_OF_20
 
 _PRESETS = ("codegeex4-9b-h100", "iquest-40b-loop-tp4-h100")
 _TURN = 12.0  # seconds
@@ -138,10 +137,27 @@ def worst(values: Sequence[float]) -> float:
 
 
 def ratio(rounds: Sequence[tuple[Turn, Turn]], part: str) -> tuple[float, float, float]:
-    """Of a round's 99th percentiles, on to off: the geometric mean over rounds, and its 95 % interval."""
-    logs = [math.log(worst(getattr(on, part)) / worst(getattr(off, part))) for off, on in rounds]
-    mean, half = statistics.mean(logs), T_OF_20 * statistics.stdev(logs) / len(logs) ** 0.5
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+    """Of a round's 99th percentiles, on to off: the median over rounds, and its interval of at least 95 %.
+
+    The interval holds whatever the ratios' distribution, which has long tails: a machine that stalls once in a turn can
+    double it, with or without scoring. Raises ValueError for fewer than 6 rounds, which have no such interval.
+    """
+    ratios = sorted(worst(getattr(on, part)) / worst(getattr(off, part)) for off, on in rounds)
+    outer = outermost(len(ratios))
+    return statistics.median(ratios), ratios[outer], ratios[-1 - outer]
+
+
+def outermost(n: int) -> int:
+    """How many of n values on each side may be left out, for the rest to hold their median in 95 % of cases.
+
+    Below the median are as many of them as heads of n tosses. Raises ValueError if even all are not enough.
+    """
+    below, found = 0, -1
+    while (below := below + math.comb(n, found + 1)) <= 0.025 * 2**n:
+        found += 1
+    if found < 0:
+        raise ValueError(f"{n} values have no interval of 95 % for their median")
+    return found
 
 
 def measured(rounds: int, rate: float, console: Console) -> tuple[list[tuple[Turn, Turn]], dict[str, float]]:

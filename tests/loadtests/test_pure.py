@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadtests.comparison import doubts, percentile, summary
 from loadtests.people import curves, prompts, sse
 from loadtests.people.checks import Answer, Expected, WrongContent, failure
-from loadtests.shadow_latency import Turn, ratio
+from loadtests.shadow_latency import Turn, outermost, ratio
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,13 +149,24 @@ def test_a_busy_machine_is_doubted() -> None:
 
 
 def test_the_ratio_of_turns_is_that_of_each_round_s_own_tails() -> None:
-    """A round in which all was slow, for both, weighs no more than another."""
+    """A round in which all was slow, for both, weighs no more than another; one with a stall in either turn is none."""
     values = [0.001 * number for number in range(1, 201)]
     rounds = [
         (Turn(first=[slow * value for value in values]), Turn(first=[slow * more * value for value in values]))
-        for slow, more in ((1, 1.1), (50, 1.1), (1, 1.1), (3, 1.1))
+        for slow, more in ((1, 1.1), (50, 1.1), (1, 1.1), (3, 1.1), (1, 1.1), (2, 9.0), (1, 1.1), (1, 0.1), (1, 1.1))
     ]
     assert [round(found, 9) for found in ratio(rounds, "first")] == [1.1, 1.1, 1.1]
-    found, low, high = ratio([*rounds, (rounds[0][1], rounds[0][0])], "first")
-    assert low < found < high
-    assert abs(found - 1.1 ** (3 / 5)) < 1e-9
+    with pytest.raises(ValueError, match="5 values"):
+        ratio(rounds[:5], "first")
+
+
+def test_the_median_s_interval_has_the_ranks_that_tables_give() -> None:
+    """Of the sign test, two-sided, 5 %: the lower rank is one more than its critical value."""
+    assert {n: outermost(n) for n in (6, 8, 9, 20, 40)} == {6: 0, 8: 0, 9: 1, 20: 5, 40: 13}
+
+
+@given(st.integers(6, 60), st.randoms())
+def test_the_interval_holds_the_median(n: int, random: random.Random) -> None:
+    rounds = [(Turn(first=[1.0]), Turn(first=[random.lognormvariate(0, 1)])) for _ in range(n)]
+    found, low, high = ratio(rounds, "first")
+    assert low <= found <= high

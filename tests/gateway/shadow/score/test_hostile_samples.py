@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import threading
@@ -75,11 +76,20 @@ def left_behind() -> list[str]:
     return found
 
 
-def _score_all(level: Level) -> tuple[list[Verdict], int, int]:
-    """Each hostile sample and a good one after it: verdicts, and by how many threads and descriptors there are more."""
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+def _descriptors() -> set[str]:
+    """Numbers of those that are open, and what they are of."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+    return found
+
+
+def _score_all(level: Level) -> tuple[list[Verdict], int, list[str]]:
+    """Each hostile sample and a good one after it: verdicts, by how many threads there are more, and descriptors."""
+    threads, descriptors = threading.active_count(), _descriptors()
     verdicts = score(level, [text for hostile in HOSTILE.values() for text in (hostile, GOOD)])
-    return verdicts, threading.active_count() - threads, len(os.listdir("/proc/self/fd")) - descriptors
+    return verdicts, threading.active_count() - threads, sorted(_descriptors() - descriptors)
 
 
 def test_every_hostile_sample_is_refused_and_the_next_is_unharmed(level: Level) -> None:
@@ -90,7 +100,7 @@ def test_every_hostile_sample_is_refused_and_the_next_is_unharmed(level: Level) 
     harmed = [name for name, verdict in zip(HOSTILE, verdicts[1::2], strict=True) if verdict.says != "pass"]
     assert harmed == []
     assert left_behind() == []
-    assert (threads, descriptors) == (0, 0)
+    assert (threads, descriptors) == (0, [])
 
 
 def test_what_never_ends_is_a_timeout(level: Level) -> None:
