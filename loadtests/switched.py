@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.__main__ import main
 from gateway.exchange import Exchange
@@ -23,8 +23,8 @@ from gateway.shadow.tap.tap import Tap
 from gateway.telemetry.record import Recorder
 
 BEGIN, END = signal.SIGUSR1, signal.SIGUSR2
-HELPERS = ("log", "OtelBatchSpanRecordProcessor")
-"""Threads that do nothing but what is switched, later and for many requests together: what they take is no turn's."""
+_LINES, _SPANS = "log", "OtelBatchSpanRecordProcessor"
+"""Threads that write lines and send spans, later and for many requests together: what they take is no turn's."""
 _recorders: list[Recorder] = []
 
 
@@ -52,12 +52,22 @@ def _write_down() -> None:
 def _nothing(*_: object) -> None: ...
 
 
-PARTS: dict[str, tuple[type, str, Callable[..., Any], Callable[[], None]]] = {
-    "recording": (Recorder, "begin_traced", lambda *_: _UNRECORDED, _write_down),
-    "traces": (Recorder, "begin_traced", Recorder.begin, _nothing),
-    "tap": (Tap, "copy", _nothing, _nothing),
+class Part(NamedTuple):
+    """``owner``'s ``method`` is what ``instead`` takes the place of. ``ending`` ends a turn with it; ``threads`` are
+    those that it makes work."""
+
+    owner: type
+    method: str
+    instead: Callable[..., Any]
+    ending: Callable[[], None] = _nothing
+    threads: tuple[str, ...] = ()
+
+
+PARTS = {
+    "recording": Part(Recorder, "begin_traced", lambda *_: _UNRECORDED, _write_down, (_LINES, _SPANS)),
+    "traces": Part(Recorder, "begin_traced", Recorder.begin, threads=(_SPANS,)),
+    "tap": Part(Tap, "copy", _nothing),
 }
-"""Whose method it is, its name, what takes its place, and what ends a turn with it."""
 
 
 class Turns:
@@ -66,9 +76,8 @@ class Turns:
     A turn ends with the first request that does so after its time.
     """
 
-    def __init__(self, part: str, seconds: float, file: Path) -> None:
-        self._owner, self._method, self._instead, self._ending = PARTS[part]
-        self._own = getattr(self._owner, self._method)
+    def __init__(self, part: Part, seconds: float, file: Path) -> None:
+        self._part, self._own = part, getattr(part.owner, part.method)
         self._seconds, self._file = seconds, file
         self._turns: list[tuple[bool, int, int]] | None = None
         self._on = True
@@ -78,7 +87,7 @@ class Turns:
         self._helpers = {
             thread.name: time.pthread_getcpuclockid(thread.ident)
             for thread in threading.enumerate()
-            if thread.name in HELPERS and thread.ident is not None
+            if thread.name in (_LINES, _SPANS) and thread.ident is not None
         }
         self._before = self._of_helpers()
         self._turns = []
@@ -89,13 +98,14 @@ class Turns:
         self._requests += 1
         if self._turns is not None and time.perf_counter() >= self._until:
             if self._on:
-                self._ending()
+                self._part.ending()
             self._turns.append((self._on, self._requests, self._spent() - self._began))
             self._switch()
 
     def end(self, *_: object) -> None:
         spent = {name: now - self._before[name] for name, now in self._of_helpers().items()}
-        text = json.dumps({"turns": self._turns, "helpers": spent})
+        threads = {name: spent[name] for name in self._part.threads if name in spent}
+        text = json.dumps({"turns": self._turns, "threads": threads})
         part = self._file.with_suffix(".part")
         part.write_text(text)
         part.replace(self._file)  # whole, for who waits for it
@@ -110,7 +120,7 @@ class Turns:
 
     def _set(self, *, on: bool) -> None:
         self._on = on
-        setattr(self._owner, self._method, self._own if on else self._instead)
+        setattr(self._part.owner, self._part.method, self._own if on else self._part.instead)
 
     def _spent(self) -> int:
         """CPU nanoseconds of this process without those of the helpers."""
@@ -122,7 +132,7 @@ class Turns:
 
 def switchable(part: str, seconds: float, file: Path) -> None:
     """Raises KeyError for what is no part."""
-    turns = Turns(part, seconds, file)
+    turns = Turns(PARTS[part], seconds, file)
     finish, made = Exchange.finish, Recorder.__init__
 
     def finishing(exchange: Exchange, last: bytes = b"") -> None:

@@ -28,8 +28,8 @@ T_OF_20 = 2.093
 """Student's t, 97.5 %, of so many blocks or rounds; for more it is less, and an interval a little too wide.
 https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm"""
 
-PLAIN, STREAM = SCENARIOS[0], replace(SCENARIOS[1], name="unpaced stream of 128 chunks, one at a time", concurrency=1)
-"""Of streams one at a time: of 16 at once a turn would have 16 more or less, as they end together."""
+PLAIN, STREAM = SCENARIOS[0], replace(SCENARIOS[1], name="unpaced stream of 16 chunks, 16 at once", chunks=16)
+"""Short streams: what is looked for is a hundredth of what one of 128 chunks takes, and less than that varies by."""
 LARGE = SCENARIOS[3]
 
 WARMING = 50
@@ -92,18 +92,18 @@ def compared(scenario: Scenario, gateway: Switched, upstream: int, seconds: floa
             raise SystemExit(f"the gateway did not write what it measured to {gateway.file} within 30 s")
         time.sleep(0.05)
     said = json.loads(gateway.file.read_text())
-    return row(scenario.name, said["turns"], said["helpers"], exact=all(each.exact == each.done for each in clients))
+    return row(scenario.name, said["turns"], said["threads"], exact=all(each.exact == each.done for each in clients))
 
 
-def row(name: str, turns: Sequence[tuple[bool, int, int]], helpers: dict[str, int], *, exact: bool) -> Row:
-    """`turns`: whether it was on, requests that ended, and nanoseconds. `helpers`: nanoseconds by thread, of all.
+def row(name: str, turns: Sequence[tuple[bool, int, int]], threads: dict[str, int], *, exact: bool) -> Row:
+    """`turns`: whether it was on, requests that ended, and nanoseconds. `threads`: nanoseconds of each, of all turns.
 
     Raises ValueError if there are too few turns: two in each block, of each kind.
     """
     size = len(turns) // BLOCKS // 4 * 4
     if not size:
         raise ValueError(f"{len(turns)} turns are too few for {BLOCKS} blocks of at least 4: load it for longer")
-    later = sum(helpers.values()) / 1e3 / sum(count for on, count, _ in turns if on)
+    later = sum(threads.values()) / 1e3 / sum(count for on, count, _ in turns if on)
     turns = turns[: size * BLOCKS]
     blocks = [turns[first : first + size] for first in range(0, len(turns), size)]
     differences = [_spent(block, on=True) - _spent(block, on=False) for block in blocks]
