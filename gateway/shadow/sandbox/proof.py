@@ -94,11 +94,10 @@ class _Trial:
 
         Until it has ended nobody can tell whether its server has to live.
         """
-        known = self._processes[slot]
+        known = self._processes[slot] or _of_new_server(slot)
         self._bait.busy.update(known)
         outcome = slot.run(job)
-        now = slot.processes()
-        self._processes[slot] = (known or now) if now else []  # none: the slot has ended its server itself
+        self._processes[slot] = known if slot.processes() else []  # none: the slot has ended its server itself
         self._watch_servers()
         self._bait.busy.difference_update(known)
         return outcome
@@ -115,3 +114,9 @@ class _Trial:
         self._rows[attack.name] = row
         if self._told:
             self._told(row)
+
+
+def _of_new_server(slot: Slot) -> list[int]:
+    """Processes of the server that takes a lost one's place: before a job, some of whose own may end a little later."""
+    slot.missing(())
+    return slot.processes()

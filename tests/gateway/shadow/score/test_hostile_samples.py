@@ -105,7 +105,8 @@ def test_every_hostile_sample_is_refused_and_the_next_is_unharmed(level: Level) 
 
 def test_what_never_ends_is_a_timeout(level: Level) -> None:
     names = ("never ends", "ignores signals", "sleeps through its time")
-    assert [str(verdict.says) for verdict in score(level, [HOSTILE[name] for name in names])] == ["timeout"] * 3
+    verdicts = score(level, [HOSTILE[name] for name in names])
+    assert [verdict for verdict in verdicts if verdict.says != "timeout"] == []
 
 
 def test_output_and_long_samples_cost_the_scorer_no_memory() -> None:
