@@ -17,11 +17,13 @@ BUSY = "The engine is currently busy and cannot accept new requests. Please try 
 
 @contextmanager
 def held(server: Server, requests: int) -> Iterator[list[HTTPConnection]]:
-    """Requests that run until the end of the scope."""
+    """Requests that last until the end of the scope, in the order in which the server has them."""
     body = {"model": server.model, **ENDLESS}
-    connections = [server.send("POST", "/v1/completions", body) for _ in range(requests)]
+    connections: list[HTTPConnection] = []
     try:
-        server.wait_for(lambda: _unfinished(server) == requests)
+        for number in range(1, requests + 1):
+            connections.append(server.send("POST", "/v1/completions", body))
+            server.wait_for(lambda number=number: _unfinished(server) == number)
         yield connections
     finally:
         for connection in connections:
