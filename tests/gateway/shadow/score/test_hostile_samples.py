@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import threading
@@ -89,6 +90,7 @@ def _score_all(level: Level) -> tuple[list[Verdict], int, list[str]]:
     """Each hostile sample and a good one after it: verdicts, by how many threads there are more, and descriptors."""
     threads, descriptors = threading.active_count(), _descriptors()
     verdicts = score(level, [text for hostile in HOSTILE.values() for text in (hostile, GOOD)])
+    gc.collect()  # what only a cycle of references still has is no leak
     return verdicts, threading.active_count() - threads, sorted(_descriptors() - descriptors)
 
 
