@@ -29,7 +29,7 @@ from rich.table import Table
 
 from loadtests.overhead import HERE, free_port
 from loadtests.shadow import metrics_of, serving
-from loadtests.turns import COLUMNS, PLAIN, STREAM, Row, Switched, command, compared
+from loadtests.turns import COLUMNS, PLAIN, STREAM, Row, Switched, command, compared, seconds_of_load
 
 AIM = 15.0
 _UNLIMITED = 1_000_000
@@ -114,6 +114,7 @@ def measured(seconds: float, console: Console) -> tuple[dict[Part, list[Row]], d
 
 @contextlib.contextmanager
 def switching(part: Part, upstreams: list[int], address: str) -> Iterator[Switched]:
+    """A gateway that sends its spans to `address`, if the part has any."""
     settings, environment = {}, {"OTEL_SDK_DISABLED": "true"}
     if part.share:
         settings = {"traces": {"sample": part.share, "per_second": _UNLIMITED}}
@@ -128,7 +129,8 @@ def switching(part: Part, upstreams: list[int], address: str) -> Iterator[Switch
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of load, for each row (default: %(default)g)")
+    help_ = "of load, for each row, at least 10 (default: %(default)g)"
+    parser.add_argument("--seconds", type=seconds_of_load, default=60.0, help=help_)
     options = parser.parse_args()
     console = Console(stderr=options.json)
     rows, counts = measured(options.seconds, console)

@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from loadtests.overhead import HERE, KEY, free_port, wait_ready
-from loadtests.turns import COLUMNS, LARGE, PLAIN, STREAM, Row, Switched, command, compared
+from loadtests.turns import COLUMNS, LARGE, PLAIN, STREAM, Row, Switched, command, compared, seconds_of_load
 
 _YARDSTICK = (str(pathlib.Path(sys.executable).parent / "yardstick"),)
 MODELS = ("codegeex4-all-9b", "iquest-coder-v1-40b-loop-instruct")
@@ -113,7 +113,8 @@ def metrics_of(port: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of load, for each row (default: %(default)g)")
+    help_ = "of load, for each row, at least 10 (default: %(default)g)"
+    parser.add_argument("--seconds", type=seconds_of_load, default=60.0, help=help_)
     parser.add_argument("--most-per-second", type=float, metavar="N", help="the setting, if not its default")
     options = parser.parse_args()
     console = Console(stderr=options.json)

@@ -8,6 +8,7 @@ for many requests, by threads of its own, is in no turn: it is added, for as man
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -25,7 +26,7 @@ from loadtests.switched import BEGIN, END
 BLOCKS = 20
 """Of turns: what the interval is of. One after the other, blocks are of seconds, and differ as these do."""
 T_OF_20 = 2.093
-"""Student's t, 97.5 %, of so many blocks or rounds; for more it is less, and an interval a little too wide.
+"""Student's t, 97.5 %, of so many blocks.
 https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm"""
 
 PLAIN, STREAM = SCENARIOS[0], replace(SCENARIOS[1], name="unpaced stream of 16 chunks, 16 at once", chunks=16)
@@ -35,6 +36,8 @@ LARGE = SCENARIOS[3]
 WARMING = 50
 """Requests of each client before turns begin."""
 _TURN = 0.1  # seconds
+_LEAST = 10.0
+"""Seconds of load: four turns for each block, and some to spare."""
 _SENDING = 6.0
 """Seconds after the load until all of its spans are sent, of which the SDK sends what it has every 5 s."""
 
@@ -70,6 +73,14 @@ class Switched:
     port: int
     process: int
     file: Path
+
+
+def seconds_of_load(text: str) -> float:
+    """An option's value. Raises argparse's error for less than makes an interval."""
+    seconds = float(text)
+    if not seconds >= _LEAST:
+        raise argparse.ArgumentTypeError(f"{text} s are too few for an interval: at least {_LEAST:g}")
+    return seconds
 
 
 def command(part: str, file: Path) -> tuple[str, ...]:
