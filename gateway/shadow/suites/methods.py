@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
+
+_one_at_a_time = threading.Lock()
+"""All threads share what catches warnings and, in 3.11.7, where it was seen, the parser's count of its depth. That
+another had changed it ends in SystemError, as in https://github.com/python/cpython/issues/106905."""
 
 
 def parsed(source: str) -> ast.Module:
     """Raises SyntaxError with what is wrong, whatever the parser raises. Python's warnings are not for our reader."""
     try:
-        with warnings.catch_warnings():
+        with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(source)
     except SyntaxError:
